@@ -1,0 +1,92 @@
+/** Messages between the worker's supervisor and its trainer child, over Node's IPC channel; both sides parse on arrival. */
+import { type Static, Type } from 'typebox';
+import { CheckpointMetrics, MetricPoint } from './events.js';
+import { nullable } from './errors.js';
+import { JobSpec } from './job-spec.js';
+
+const message = <T extends string, P extends Parameters<typeof Type.Object>[0]>(type: T, properties: P) =>
+  Type.Object({ type: Type.Literal(type), ...properties }, { additionalProperties: false });
+
+/** Where a process finds objects; `fs` is a folder. Secrets of other drivers travel by environment, never here. */
+export const StorageLocation = Type.Object({ driver: Type.Literal('fs'), root: Type.String() }, { additionalProperties: false });
+export type StorageLocation = Static<typeof StorageLocation>;
+
+export const TrainerStart = message('start', {
+  spec: JobSpec,
+  epoch: Type.Integer(),
+  storage: StorageLocation,
+  model_dir: Type.String(),
+  /** Newest first: manifests of published checkpoints of earlier attempts; the first that verifies is used. */
+  resume_from: Type.Array(
+    Type.Object({ manifest_key: Type.String(), manifest_sha256: Type.String(), step: Type.Integer() }, { additionalProperties: false }),
+  ),
+});
+export type TrainerStart = Static<typeof TrainerStart>;
+
+/** cancel: stop at once, nothing kept; handback and pause: checkpoint after the last whole step, then stop. */
+export const TrainerStop = message('stop', {
+  reason: Type.Unsafe<'cancel' | 'pause' | 'handback'>(Type.String({ enum: ['cancel', 'pause', 'handback'] })),
+});
+export const ToTrainer = Type.Union([TrainerStart, TrainerStop]);
+export type ToTrainer = Static<typeof ToTrainer>;
+
+export const errorClasses = ['user', 'infra', 'precheck', 'poison'] as const;
+export type ErrorClass = (typeof errorClasses)[number];
+
+export const FromTrainer = Type.Union([
+  message('phase', {
+    phase: Type.Unsafe<TrainerPhase>(
+      Type.String({ enum: ['loading_model', 'loading_data', 'scoring', 'sampling', 'evaluating', 'training', 'exporting', 'verifying'] }),
+    ),
+    message: Type.String(),
+  }),
+  message('resumed', { step: Type.Integer(), rejected: Type.Array(Type.Object({ manifest_key: Type.String(), reason: Type.String() })) }),
+  message('planned', {
+    total_steps: Type.Integer(),
+    trainable_parameters: Type.Integer(),
+    train_examples: Type.Integer(),
+    valid_examples: Type.Integer(),
+    truncated_examples: Type.Integer(),
+    rows: Type.Integer(),
+  }),
+  message('metric', { point: MetricPoint, total_steps: Type.Integer() }),
+  message('sample', {
+    when: Type.Unsafe<'before' | 'after'>(Type.String({ enum: ['before', 'after'] })),
+    prompt: Type.String(),
+    completion: Type.String(),
+  }),
+  message('checkpoint', {
+    step: Type.Integer(),
+    manifest_key: Type.String(),
+    manifest_sha256: Type.String(),
+    metrics: CheckpointMetrics,
+    bytes: Type.Integer(),
+  }),
+  message('stopped', { reason: Type.String(), step: Type.Integer() }),
+  message('done', {
+    step: Type.Integer(),
+    trained_tokens: Type.Integer(),
+    manifest_key: Type.String(),
+    manifest_sha256: Type.String(),
+    metrics: CheckpointMetrics,
+  }),
+  message('failed', {
+    class: Type.Unsafe<ErrorClass>(Type.String({ enum: [...errorClasses] })),
+    code: Type.String(),
+    message: Type.String(),
+    param: nullable(Type.String()),
+  }),
+]);
+export type FromTrainer = Static<typeof FromTrainer>;
+export type TrainerPhase =
+  | 'loading_model'
+  | 'loading_data'
+  | 'scoring'
+  | 'sampling'
+  | 'evaluating'
+  | 'training'
+  | 'exporting'
+  | 'verifying';
+
+/** Exit codes of the trainer (reliability.md 4.1). */
+export const trainerExit = { done: 0, user: 10, infra: 20, stopped: 30, fenced: 40 } as const;

@@ -1,0 +1,49 @@
+/** Manifests: written after the data they name; what has no valid manifest does not exist (reliability.md 3.2). */
+import { type Static, Type } from 'typebox';
+import { CheckpointMetrics } from './events.js';
+import { nullable } from './errors.js';
+
+export const ManifestFile = Type.Object(
+  { name: Type.String(), key: Type.String(), sha256: Type.String(), bytes: Type.Integer() },
+  { additionalProperties: false },
+);
+export type ManifestFile = Static<typeof ManifestFile>;
+
+export const CheckpointManifest = Type.Object(
+  {
+    format: Type.Literal('rowsmith-checkpoint/1'),
+    job_id: Type.String(),
+    epoch: Type.Integer({ description: 'of the attempt (the fence), not of the data' }),
+    step: Type.Integer(),
+    config_sha256: Type.String(),
+    base_sha256: Type.String(),
+    data_sha256: Type.String(),
+    previous_sha256: nullable(Type.String({ description: 'of the predecessor manifest' })),
+    cursor: Type.Record(Type.String(), Type.Number()),
+    metrics: CheckpointMetrics,
+    files: Type.Array(ManifestFile),
+  },
+  { additionalProperties: false },
+);
+export type CheckpointManifest = Static<typeof CheckpointManifest>;
+
+export const AdapterManifest = Type.Object(
+  {
+    format: Type.Literal('rowsmith-adapter/1'),
+    job_id: Type.String(),
+    base_model: Type.String(),
+    base_sha256: Type.String(),
+    config_sha256: Type.String(),
+    data_sha256: Type.String(),
+    step: Type.Integer(),
+    rank: Type.Integer({ description: 'r of the LoRA export: largest number of rows in one module' }),
+    trainable_parameters: Type.Integer(),
+    verification: Type.Object({
+      max_abs_error: Type.Number({ description: 'largest |W_export - W_trainer| over all tuned matrices after loading the export back' }),
+      modules: Type.Integer(),
+    }),
+    files: Type.Array(ManifestFile),
+  },
+  { additionalProperties: false },
+);
+export type AdapterManifest = Static<typeof AdapterManifest>;

@@ -1,0 +1,96 @@
+/** The `row_sparse` object of a job (api.md d.8): what the user may ask, and what it resolves to. */
+import { type Static, Type } from 'typebox';
+
+/** The seven linears of a decoder block, in their Hugging Face names. */
+export const targetNames = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
+export type TargetName = (typeof targetNames)[number];
+
+const auto = Type.Literal('auto');
+const orAuto = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([auto, schema]);
+const literals = <T extends readonly string[]>(values: T) => Type.Unsafe<T[number]>(Type.String({ enum: [...values] }));
+
+export const scorerNames = ['l2', 'l1', 'random'] as const;
+export const scheduleNames = ['constant', 'linear', 'cosine', 'step'] as const;
+export const trainOnNames = ['assistant', 'last', 'all'] as const;
+export type ScorerName = (typeof scorerNames)[number];
+export type ScheduleName = (typeof scheduleNames)[number];
+export type TrainOn = (typeof trainOnNames)[number];
+
+const Rows = Type.Union([
+  Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'selected rows per matrix' }),
+  Type.Object(
+    { ratio: Type.Number({ exclusiveMinimum: 0, maximum: 1 }), round_to: Type.Optional(Type.Integer({ minimum: 1, maximum: 4096 })) },
+    { additionalProperties: false, description: 'floor(ratio x rows) of each matrix, rounded down to a multiple of round_to (default 4)' },
+  ),
+]);
+const Scorer = literals(scorerNames);
+const Targets = Type.Array(literals(targetNames), { minItems: 1, maxItems: 7, uniqueItems: true });
+const Layers = Type.Tuple([Type.Integer({ minimum: 0 }), Type.Integer({ minimum: 0 })], {
+  description: 'first and last layer, both included',
+});
+const Schedule = literals(scheduleNames);
+const TrainOnSchema = literals(trainOnNames);
+const rate = Type.Number({ exclusiveMinimum: 0, maximum: 1 });
+const fraction = Type.Number({ minimum: 0, maximum: 1 });
+
+/** What the resolved configuration holds; every field of the request, no `auto` left. Units in the names or descriptions. */
+const fields = {
+  rows: Rows,
+  scorer: Scorer,
+  targets: Targets,
+  layers: Layers,
+  learning_rate: rate,
+  lr_schedule: Schedule,
+  warmup_ratio: fraction,
+  min_lr_ratio: fraction,
+  weight_decay: Type.Number({ minimum: 0, maximum: 1, description: '0 = off; decays the update rows, not the base weights' }),
+  max_grad_norm: Type.Number({ minimum: 0, maximum: 1000, description: '0 = no clipping' }),
+  max_seq_length: Type.Integer({ minimum: 8, maximum: 131072, description: 'tokens' }),
+  gradient_accumulation_steps: Type.Integer({ minimum: 1, maximum: 1024 }),
+  max_steps: Type.Integer({ minimum: 0, maximum: 10_000_000, description: 'optimiser steps; 0 = as n_epochs says' }),
+  eval_every_steps: Type.Integer({ minimum: 0, maximum: 10_000_000, description: '0 = only before the first and after the last step' }),
+  checkpoint_every_seconds: Type.Number({ minimum: 0, maximum: 86400, description: '0 = after every step' }),
+  keep_checkpoints: Type.Integer({ minimum: 1, maximum: 100 }),
+  train_on: TrainOnSchema,
+};
+
+export const RowSparseConfig = Type.Object(
+  {
+    ...fields,
+    sample_prompts: Type.Array(Type.String({ minLength: 1, maxLength: 8192 }), { maxItems: 16 }),
+    sample_max_tokens: Type.Integer({ minimum: 1, maximum: 1024 }),
+  },
+  { additionalProperties: false },
+);
+export type RowSparseConfig = Static<typeof RowSparseConfig>;
+
+export const RowSparseRequest = Type.Object(
+  {
+    rows: Type.Optional(orAuto(fields.rows)),
+    scorer: Type.Optional(orAuto(fields.scorer)),
+    targets: Type.Optional(orAuto(fields.targets)),
+    layers: Type.Optional(orAuto(fields.layers)),
+    learning_rate: Type.Optional(orAuto(fields.learning_rate)),
+    lr_schedule: Type.Optional(orAuto(fields.lr_schedule)),
+    warmup_ratio: Type.Optional(orAuto(fields.warmup_ratio)),
+    min_lr_ratio: Type.Optional(orAuto(fields.min_lr_ratio)),
+    weight_decay: Type.Optional(orAuto(fields.weight_decay)),
+    max_grad_norm: Type.Optional(orAuto(fields.max_grad_norm)),
+    max_seq_length: Type.Optional(orAuto(fields.max_seq_length)),
+    gradient_accumulation_steps: Type.Optional(orAuto(fields.gradient_accumulation_steps)),
+    max_steps: Type.Optional(orAuto(fields.max_steps)),
+    eval_every_steps: Type.Optional(orAuto(fields.eval_every_steps)),
+    checkpoint_every_seconds: Type.Optional(orAuto(fields.checkpoint_every_seconds)),
+    keep_checkpoints: Type.Optional(orAuto(fields.keep_checkpoints)),
+    train_on: Type.Optional(orAuto(fields.train_on)),
+    sample_prompts: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 8192 }), {
+        maxItems: 16,
+        description: 'answered by the base before training and by the tuned model after it; shown as events',
+      }),
+    ),
+    sample_max_tokens: Type.Optional(orAuto(Type.Integer({ minimum: 1, maximum: 1024 }))),
+  },
+  { additionalProperties: false },
+);
+export type RowSparseRequest = Static<typeof RowSparseRequest>;

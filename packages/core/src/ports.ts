@@ -1,0 +1,263 @@
+/**
+ * What the service needs from its surroundings: Postgres (packages/db), objects (packages/storage), the queue (packages/queue).
+ * null means "not there (or another project's)"; a thrown error means the backend failed. Expected races are returned results.
+ * All times are the database's. Whoever constructs an adapter owns and closes its connections.
+ */
+import type {
+  ApiKeyId,
+  CheckpointId,
+  CheckpointMetrics,
+  ErrorClass,
+  EventId,
+  EventType,
+  FileId,
+  FilePurpose,
+  Hyperparameters,
+  JobId,
+  JobSpec,
+  JobStatus,
+  MetricPoint,
+  ProjectId,
+  RowSparseConfig,
+  WorkerId,
+} from '@rowsmith/contracts';
+
+export interface Page {
+  /** Items created before this one come next (newest first); an id of the same kind. Unknown id: first page's error is the caller's. */
+  readonly after?: string | undefined;
+  readonly limit: number;
+  readonly order?: 'asc' | 'desc' | undefined;
+}
+export interface PageOf<T> {
+  readonly items: readonly T[];
+  readonly hasMore: boolean;
+}
+
+export interface FileRecord {
+  readonly id: FileId;
+  readonly projectId: ProjectId;
+  readonly filename: string;
+  readonly purpose: FilePurpose;
+  readonly bytes: number;
+  readonly sha256: string;
+  /** Object-store key of the content. */
+  readonly key: string;
+  /** Rows that can be trained on; null for results. */
+  readonly examples: number | null;
+  readonly createdAt: Date;
+  readonly expiresAt: Date | null;
+}
+
+export interface FileStore {
+  insert(file: Omit<FileRecord, 'createdAt'>): Promise<FileRecord>;
+  get(projectId: ProjectId, id: string): Promise<FileRecord | null>;
+  list(projectId: ProjectId, page: Page & { readonly purpose?: FilePurpose | undefined }): Promise<PageOf<FileRecord>>;
+  /** 'in_use': an unfinished job reads it. */
+  delete(projectId: ProjectId, id: string): Promise<FileRecord | 'in_use' | null>;
+}
+
+export interface JobRecord {
+  readonly id: JobId;
+  readonly projectId: ProjectId;
+  readonly status: JobStatus;
+  readonly model: string;
+  readonly suffix: string | null;
+  readonly seed: number;
+  readonly metadata: Readonly<Record<string, string>> | null;
+  readonly trainingFile: FileId;
+  readonly validationFile: FileId | null;
+  readonly hyperparameters: Hyperparameters;
+  readonly rowSparse: RowSparseConfig;
+  readonly spec: JobSpec;
+  readonly epoch: number;
+  readonly step: number;
+  readonly totalSteps: number | null;
+  readonly phase: string | null;
+  readonly trainedTokens: number | null;
+  readonly fineTunedModel: string | null;
+  readonly resultFiles: readonly FileId[];
+  readonly error: { readonly code: string; readonly message: string; readonly param: string | null } | null;
+  readonly createdAt: Date;
+  readonly startedAt: Date | null;
+  readonly finishedAt: Date | null;
+  readonly estimatedFinish: Date | null;
+  readonly cancelRequestedAt: Date | null;
+  /** Object-store key of the adapter manifest once succeeded. */
+  readonly adapterManifestKey: string | null;
+}
+export type NewJob = Pick<
+  JobRecord,
+  | 'id'
+  | 'projectId'
+  | 'model'
+  | 'suffix'
+  | 'seed'
+  | 'metadata'
+  | 'trainingFile'
+  | 'validationFile'
+  | 'hyperparameters'
+  | 'rowSparse'
+  | 'spec'
+  | 'totalSteps'
+>;
+
+export interface StoredEvent {
+  readonly id: EventId;
+  /** 1, 2, 3 ... without gap within a job, in commit order: the SSE id. */
+  readonly seq: number;
+  readonly createdAt: Date;
+  readonly level: 'info' | 'warn' | 'error';
+  readonly kind: 'message' | 'metrics';
+  readonly message: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+export interface NewEvent {
+  readonly level: 'info' | 'warn' | 'error';
+  readonly type: EventType;
+  readonly message: string;
+  readonly data?: Readonly<Record<string, unknown>> | undefined;
+}
+export interface CheckpointRecord {
+  readonly id: CheckpointId;
+  readonly jobId: JobId;
+  readonly step: number;
+  readonly epoch: number;
+  readonly manifestKey: string;
+  readonly manifestSha256: string;
+  readonly metrics: CheckpointMetrics;
+  readonly createdAt: Date;
+}
+
+/** Jobs as the API sees them; every method takes the project, so that a foreign id is the same as none. */
+export interface JobStore {
+  /** One transaction: job row `queued`, its first events, outbox row; with a key, the idempotency row too. */
+  create(
+    job: NewJob,
+    idempotency?: { readonly key: string; readonly bodySha256: string },
+  ): Promise<{ readonly job: JobRecord; readonly replayed: boolean } | 'other_body'>;
+  get(projectId: ProjectId, id: string): Promise<JobRecord | null>;
+  list(projectId: ProjectId, page: Page & { readonly metadata?: Readonly<Record<string, string>> | undefined }): Promise<PageOf<JobRecord>>;
+  /** queued: cancelled at once; running: asked of the worker by its next heartbeat; finished: 'final'. */
+  cancel(projectId: ProjectId, id: string): Promise<JobRecord | 'final' | null>;
+  /** Newest first. */
+  events(projectId: ProjectId, id: string, page: Page): Promise<PageOf<StoredEvent> | null>;
+  /** Oldest first, seq > `afterSeq`; for SSE. */
+  eventsSince(projectId: ProjectId, id: string, afterSeq: number, limit: number): Promise<readonly StoredEvent[] | null>;
+  /** By step, ascending, step > `afterStep`. */
+  metrics(projectId: ProjectId, id: string, afterStep: number, limit: number): Promise<readonly MetricPoint[] | null>;
+  checkpoints(projectId: ProjectId, id: string, page: Page): Promise<PageOf<CheckpointRecord> | null>;
+  succeededByModel(projectId: ProjectId, fineTunedModel: string): Promise<JobRecord | null>;
+  listFineTuned(projectId: ProjectId): Promise<readonly JobRecord[]>;
+}
+
+/** Wakes waiting SSE streams: calls back with the job id after events were committed. Lost wake-ups are allowed; poll as well. */
+export interface EventNotifier {
+  subscribe(jobId: string, wake: () => void): () => void;
+}
+
+export interface ApiKeyRecord {
+  readonly id: ApiKeyId;
+  readonly projectId: ProjectId;
+  readonly name: string;
+  readonly last4: string;
+  readonly expiresAt: Date | null;
+}
+export interface ApiKeyStore {
+  /** Looks the key up by the HMAC of its secret part; expired or revoked keys are null. */
+  findByHash(hash: string): Promise<ApiKeyRecord | null>;
+  /** Makes the default project if there is none, and a key with this hash in it if it is not there yet. */
+  ensure(key: { readonly hash: string; readonly last4: string; readonly name: string }): Promise<ApiKeyRecord>;
+}
+
+/** Outcome of a fenced write: 'fenced' = a newer attempt owns the job; stop and touch nothing. */
+export type Fenced = 'ok' | 'fenced';
+
+/** Jobs as a worker sees them. Every write after `begin` is conditional on the epoch it returned. */
+export interface AttemptStore {
+  /** Raises the epoch, status `running`. 'not_runnable': finished, paused, cancelled meanwhile, or alive elsewhere: drop the wake-up. */
+  begin(jobId: string, workerId: WorkerId): Promise<Attempt | 'not_runnable'>;
+  /** Renews the attempt; tells what the user asked meanwhile. */
+  heartbeat(jobId: string, epoch: number): Promise<{ readonly fence: Fenced; readonly stop: 'cancel' | 'pause' | null }>;
+  progress(
+    jobId: string,
+    epoch: number,
+    change: { readonly phase?: string; readonly totalSteps?: number; readonly estimatedFinish?: Date | null },
+    events: readonly NewEvent[],
+  ): Promise<Fenced>;
+  /** Points whose step is already stored are replaced (a resumed attempt repeats steps since the checkpoint, with the same values). */
+  metrics(jobId: string, epoch: number, points: readonly MetricPoint[]): Promise<Fenced>;
+  checkpoint(
+    jobId: string,
+    epoch: number,
+    c: { readonly step: number; readonly manifestKey: string; readonly manifestSha256: string; readonly metrics: CheckpointMetrics },
+  ): Promise<Fenced>;
+  succeed(
+    jobId: string,
+    epoch: number,
+    result: { readonly step: number; readonly trainedTokens: number; readonly adapterManifestKey: string; readonly fineTunedModel: string },
+  ): Promise<Fenced>;
+  /** Acts on the decision of `decideAfterFailure`: back to `queued` with a reason, or `failed`. */
+  fail(jobId: string, epoch: number, failure: AttemptFailure): Promise<{ readonly fence: Fenced; readonly decision: 'retry' | 'failed' }>;
+  cancelled(jobId: string, epoch: number): Promise<Fenced>;
+  /** The worker goes away on purpose: back to `queued`, no attempt counted. */
+  handback(jobId: string, epoch: number): Promise<Fenced>;
+}
+export interface Attempt {
+  readonly job: JobRecord;
+  readonly epoch: number;
+  /** Newest first. */
+  readonly checkpoints: readonly CheckpointRecord[];
+}
+export interface AttemptFailure {
+  readonly class: ErrorClass;
+  readonly code: string;
+  readonly message: string;
+  readonly param: string | null;
+}
+
+/** For the control plane's loop (outbox + reconciler, reliability.md guard 6). */
+export interface DispatchStore {
+  /** Runs `work` if this process becomes or is the leader (session advisory lock); false otherwise. */
+  asLeader(work: () => Promise<void>): Promise<boolean>;
+  /** `queued` jobs, oldest first, with the number to put into the queue's job id. */
+  waiting(limit: number): Promise<readonly { readonly jobId: JobId; readonly dispatchNo: number }[]>;
+  /** `running` jobs without heartbeat for `staleMs`: back to `queued` with a new dispatchNo and an `attempt.lost` event. Returns how many. */
+  requeueLost(staleMs: number): Promise<number>;
+  /** A finished job's result file etc. is the API's to make; these are succeeded jobs whose result_files are still empty. */
+  withoutResultFile(limit: number): Promise<readonly JobRecord[]>;
+  setResultFile(jobId: JobId, file: FileId): Promise<void>;
+}
+
+export interface ObjectStat {
+  readonly key: string;
+  readonly bytes: number;
+}
+/** Keys are '/'-separated names of [A-Za-z0-9._-]; anything else throws. Nothing is visible until it is whole. */
+export interface ObjectStore {
+  /** Streams to `key`; overwrites. Returns what was stored. */
+  put(key: string, body: AsyncIterable<Uint8Array> | Uint8Array): Promise<{ readonly sha256: string; readonly bytes: number }>;
+  /** 'exists' when another writer was first. */
+  putIfAbsent(key: string, body: Uint8Array): Promise<'created' | 'exists'>;
+  /** null when there is no such object. `range` is inclusive bytes. */
+  get(key: string, range?: { readonly start: number; readonly end: number }): Promise<AsyncIterable<Uint8Array> | null>;
+  getBytes(key: string): Promise<Uint8Array | null>;
+  head(key: string): Promise<ObjectStat | null>;
+  list(prefix: string): AsyncIterable<ObjectStat>;
+  /** No error when it is not there. */
+  delete(key: string): Promise<void>;
+}
+
+/** The wake-up service. Postgres tables decide; a message only says "look at this job". */
+export interface WakeQueue {
+  /** Idempotent by (jobId, dispatchNo). */
+  wake(jobId: string, dispatchNo: number): Promise<void>;
+  /** True while the backend answers. */
+  ready(): Promise<boolean>;
+  close(): Promise<void>;
+}
+export interface WakeConsumer {
+  /** Stops taking messages; resolves when the current handler returned, or at once with `force`. */
+  close(force?: boolean): Promise<void>;
+}
+/** Returns normally when the job needs no further wake-up from this message. `signal` aborts when the lock was lost. */
+export type WakeHandler = (jobId: string, signal: AbortSignal) => Promise<void>;
