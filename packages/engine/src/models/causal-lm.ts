@@ -1,0 +1,73 @@
+/** The seam between the models (forward, backward, decoding) and what trains them (rows, optim, train). */
+import type { DecoderConfig, TargetName } from '@rowsmith/contracts';
+import type { Handle } from '../runtime/handle.js';
+
+/** One of the seven linears of a layer: a block of rows of a packed matrix. */
+export interface LinearInfo {
+  /** Hugging Face module name, e.g. `model.layers.0.self_attn.q_proj`. */
+  readonly name: string;
+  readonly layer: number;
+  readonly target: TargetName;
+  /** Packed tensor that holds it, e.g. `layers.0.qkv`, and the first of its rows there. */
+  readonly tensor: string;
+  readonly rowOffset: number;
+  readonly outFeatures: number;
+  readonly inFeatures: number;
+}
+
+/** A linear with its selected output rows (ascending, within the linear, not within the packed matrix). */
+export interface RowModule extends LinearInfo {
+  readonly indices: Int32Array;
+}
+
+/** Modules in the order layer, then `targetNames`; those without rows are left out. */
+export interface RowPlan {
+  readonly modules: readonly RowModule[];
+}
+
+/** B sequences padded on the right to T tokens. Causal attention never looks right, so padding needs no mask, only labels of -100. */
+export interface Batch {
+  readonly size: number;
+  readonly length: number;
+  /** [B*T] token ids; padding holds any valid id. */
+  readonly ids: Int32Array;
+  /** [B*T], unshifted: the label of position t is predicted at t-1; -100 does not count. */
+  readonly labels: Int32Array;
+}
+
+/** Sums over the labelled tokens of a batch; divide by `labelled` for means. Loss in nats. */
+export interface LossSums {
+  readonly lossSum: number;
+  readonly correct: number;
+  readonly labelled: number;
+}
+
+export interface GenerateOptions {
+  readonly maxNewTokens: number;
+  /** Generation ends after (and includes) any of these. */
+  readonly stopIds: readonly number[];
+  readonly signal?: AbortSignal;
+}
+
+export interface CausalLM {
+  readonly config: DecoderConfig;
+  readonly linears: readonly LinearInfo[];
+  /** Present (merged) rows of a linear. [r, in] f32, copied to the host. */
+  readRows(linear: LinearInfo, indices: Int32Array): Float32Array;
+  /** Overwrites rows in place: later forward passes see them. rows: [r, in] f32, stays the caller's. */
+  writeRows(linear: LinearInfo, indices: Int32Array, rows: Handle): void;
+  /** Scores need whole matrices: [out, in] of one linear, caller disposes. */
+  readMatrix(linear: LinearInfo): Handle;
+  /** Forward only. */
+  loss(batch: Batch): LossSums;
+  /**
+   * Forward and backward. grads: dD of every module of `plan`, [r, in] f32, of the *sum* of token losses times `scale`
+   * (pass 1 / labelled tokens of the accumulation window). Caller disposes. Nothing below the lowest module is differentiated.
+   */
+  lossAndGrads(batch: Batch, plan: RowPlan, scale: number): LossSums & { readonly grads: ReadonlyMap<string, Handle> };
+  /** [T, V] f32 on the host: for tests and fixtures on short inputs. */
+  logits(ids: Int32Array): Float32Array;
+  /** Greedy decoding with a KV cache; new ids only, stop id included. Ties go to the lower id. */
+  generate(ids: Int32Array, options: GenerateOptions): Int32Array;
+  dispose(): void;
+}

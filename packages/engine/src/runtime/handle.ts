@@ -1,0 +1,8 @@
+export type DType = 'f32' | 'i32' | 'i64' | 'bool';
+
+/** A tensor that TensorFlow owns, by the binding's integer id. Nothing collects it: an arena or `release` must. */
+export interface Handle {
+  readonly id: number;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
