@@ -1,1 +1,1 @@
-export {};
+export { DataFolderBusyError, type LockOwner, lockOwner } from './data-lock.js';

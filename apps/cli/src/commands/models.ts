@@ -1,0 +1,25 @@
+import { Command } from 'commander';
+import { localTime, table } from '../table.js';
+import { connect, type GlobalOptions, show, withConnection } from './context.js';
+import { runProgram } from './run-program.js';
+
+export function modelsCommand(): Command {
+  const models = new Command('models').description('base models and fine-tuned models');
+  models
+    .command('add <source>')
+    .description('pack a base model: a Hugging Face folder, a .gguf file, or a hub id[@revision]')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_source: string, _options: unknown, command: Command) => {
+      process.exitCode = await runProgram('add-model', command.args);
+    });
+  withConnection(models.command('list'))
+    .description('models that jobs can name, and what they made')
+    .action(async (options: GlobalOptions) => {
+      const page = await (await connect(options)).listModels();
+      const rows = page.data.map((m) => [m.id, m.owned_by, localTime(m.created)]);
+      show(options, page, () => table(['model', 'owner', 'created'], rows));
+    });
+  return models;
+}

@@ -1,0 +1,28 @@
+/** Commands that are programs of other rooms: run, not imported, so that the CLI stays a client of the REST API without TensorFlow or Postgres. */
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { fileURLToPath } from 'node:url';
+
+const programs = {
+  up: '../../../up/dist/main.js',
+  'add-model': '../../../../packages/hf/dist/add-model.js',
+  doctor: '../../../../packages/native/dist/doctor.js',
+} as const;
+
+/** Runs a program with our terminal and returns its exit code. Ctrl-C reaches it through the terminal; we wait for its own clean end. */
+export function runProgram(name: keyof typeof programs, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
+  const file = fileURLToPath(new URL(programs[name], import.meta.url));
+  return new Promise((done, failed) => {
+    const child = spawn(process.execPath, [file, ...args], { stdio: 'inherit', env });
+    const forward = (signal: NodeJS.Signals) => child.kill(signal);
+    const wait = () => undefined;
+    process.on('SIGINT', wait);
+    process.on('SIGTERM', forward);
+    child.on('error', failed);
+    child.on('close', (code, signal) => {
+      process.off('SIGINT', wait);
+      process.off('SIGTERM', forward);
+      done(code ?? 128 + (signal ? constants.signals[signal] : 0));
+    });
+  });
+}

@@ -1,0 +1,36 @@
+import type { JobEvent } from '@rowsmith/contracts';
+import { expect, test } from 'vitest';
+import { advance, formatSeconds, noProgress, progressText, secondsLeft } from './progress.js';
+
+const event = (type: JobEvent['type'], data: Record<string, unknown>): JobEvent => ({
+  object: 'fine_tuning.job.event',
+  id: 'ftevent-x',
+  created_at: 0,
+  level: 'info',
+  message: '',
+  type,
+  data,
+});
+
+test('metrics move the bar; the rates are exponential means', () => {
+  const first = advance(noProgress, event('metrics', { step: 1, total_steps: 11, train_loss: 2, tokens: 100, seconds: 1 }));
+  expect(first).toMatchObject({ step: 1, totalSteps: 11, trainLoss: 2, tokensPerSecond: 100, secondsPerStep: 1 });
+  const second = advance(first, event('metrics', { step: 2, total_steps: 11, train_loss: 1, tokens: 200, seconds: 1 }));
+  expect(second.tokensPerSecond).toBeCloseTo(120);
+  expect(secondsLeft(second)).toBeCloseTo(9);
+  expect(progressText(second)).toBe('loss 1.0000  120 tokens/s  9s left');
+});
+
+test('an evaluation adds the validation loss and leaves the rest', () => {
+  const p = advance({ ...noProgress, trainLoss: 1, step: 4 }, event('metrics', { step: 4, valid_loss: 0.5, train_loss: null }));
+  expect(progressText(p)).toBe('loss 1.0000  valid 0.5000  - tokens/s  - left');
+});
+
+test('phases are kept, other messages change nothing', () => {
+  expect(advance(noProgress, event('message', { type: 'phase', phase: 'scoring' })).phase).toBe('scoring');
+  expect(advance(noProgress, event('message', { type: 'job.queued' }))).toEqual(noProgress);
+});
+
+test('durations read as people write them', () => {
+  expect([null, 5, 65, 3725].map(formatSeconds)).toEqual(['-', '5s', '1m05s', '1h02m']);
+});
