@@ -1,1 +1,12 @@
-export {};
+export { cacheFolder } from './cache-folder.js';
+export { type EnsureNativeOptions, ensureNative, type NativeParts } from './ensure-native.js';
+export { threadCount, trainerEnvironment } from './environment.js';
+export { NativeError, type NativeErrorCode } from './errors.js';
+export { fetchWheel } from './fetch-wheel.js';
+export { loadTensorFlow, type TensorFlow } from './load-tensorflow.js';
+export { type DeviceProbe, type Gpu, probeDevice } from './probe-device.js';
+export type { NativeProgress, OnProgress } from './progress.js';
+export type { FolderManifest } from './verified-folder.js';
+export { isWhole, publishFolder } from './verified-folder.js';
+export { type NativeDevice, type PinnedWheel, tensorflowVersion } from './wheels.js';
+export { extractMember, listZip, type ZipMember } from './zip-reader.js';
