@@ -52,8 +52,8 @@ export async function ensureLibrary(
   cache: string,
   device: NativeDevice,
   progress: OnProgress,
+  wheel: PinnedWheel = wheelFor(device),
 ): Promise<{ readonly folder: string; readonly made: boolean }> {
-  const wheel = wheelFor(device);
   const folder = libraryFolder(cache, device);
   const source = sourceOf(wheel);
   const message = `TensorFlow ${wheel.version} (${device}) in the cache`;
