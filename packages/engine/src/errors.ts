@@ -1,0 +1,28 @@
+import type { ErrorClass } from '@rowsmith/contracts';
+
+export type EngineErrorCode =
+  /** `row_sparse` does not fit the model; param names the field. */
+  | 'unknown_target'
+  | 'invalid_layers'
+  | 'invalid_rows'
+  | 'no_rows_selected'
+  /** The examples cannot be trained on. */
+  | 'no_examples'
+  | 'no_labelled_tokens'
+  /** Loss or gradient is NaN or infinite. */
+  | 'nan_loss'
+  /** A checkpoint or row-delta does not belong to this model, plan or format. */
+  | 'checkpoint_mismatch';
+
+/** A fault of the input, found by the engine. `param`: JSON path in the job, null where none is at fault. */
+export class EngineError extends Error {
+  override readonly name = 'EngineError';
+  constructor(
+    readonly errorClass: ErrorClass,
+    readonly code: EngineErrorCode,
+    message: string,
+    readonly param: string | null = null,
+  ) {
+    super(message);
+  }
+}

@@ -1,0 +1,60 @@
+/** What the trainer process gives the engine and gets from it. */
+import type { CheckpointState, EncodedExample, Hyperparameters, MetricPoint, RowDelta, RowSparseConfig } from '@rowsmith/contracts';
+import type { Engine } from '../engine.js';
+import type { CausalLM, RowPlan } from '../models/causal-lm.js';
+
+export interface TrainInput {
+  readonly engine: Engine;
+  /** Holds the base weights, bit for bit; while the generator runs its selected rows hold base + D. Stays the caller's to dispose. */
+  readonly model: CausalLM;
+  /** From `planRows`, or `planFromCheckpoint` when resuming. */
+  readonly plan: RowPlan;
+  /** At least one example with a label that counts; an example without any is trained on as well but adds nothing. */
+  readonly trainExamples: readonly EncodedExample[];
+  /** Empty: no validation, no `evaluation` events. */
+  readonly validExamples: readonly EncodedExample[];
+  /** Integer in [0, 2^53). Decides the order of the examples. */
+  readonly seed: number;
+  /** No `auto` left. Peak rate = row_sparse.learning_rate x hyperparameters.learning_rate_multiplier. */
+  readonly hyperparameters: Hyperparameters;
+  readonly rowSparse: RowSparseConfig;
+  /** Go on from here instead of from step 0; must stem from the same plan, examples, seed and configuration (the caller checks hashes). */
+  readonly resume?: CheckpointState | undefined;
+  /** Monotonic milliseconds, e.g. `() => performance.now()`. Only measures; never decides a result. */
+  readonly clock: () => number;
+  /** Asked once after each optimiser step but the last; true: a `checkpoint` event follows. */
+  readonly wantsCheckpoint?: ((step: number) => boolean) | undefined;
+  /** Looked at between micro-steps and between evaluation batches. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Everything is a copy on the host: an event may be kept, no event holds a handle. */
+export type TrainEvent =
+  /** One optimiser step. train_* set, valid_* null. */
+  | { readonly type: 'step'; readonly point: MetricPoint; readonly totalSteps: number; readonly trainedTokens: number }
+  /** Mean over all labelled tokens of the validation examples. valid_* set, train_* null. Step 0 is the base model. */
+  | { readonly type: 'evaluation'; readonly point: MetricPoint; readonly totalSteps: number }
+  | { readonly type: 'checkpoint'; readonly state: CheckpointState; readonly metrics: TrainMetrics }
+  /** The signal was aborted. `state`: after the last whole optimiser step; a half-done accumulation window is dropped. Nothing follows. */
+  | { readonly type: 'stopped'; readonly state: CheckpointState; readonly metrics: TrainMetrics }
+  /** The model still holds base + D (sample from it now). Nothing follows. */
+  | {
+      readonly type: 'done';
+      readonly step: number;
+      /** Real (non-padding) tokens of every example seen, every epoch counted. */
+      readonly trainedTokens: number;
+      readonly delta: RowDelta;
+      /** Everything a checkpoint of the last step holds. */
+      readonly state: CheckpointState;
+      readonly metrics: TrainMetrics;
+    };
+
+/** Latest known values; null before the first step or without validation. */
+export interface TrainMetrics {
+  readonly step: number;
+  readonly train_loss: number | null;
+  readonly train_mean_token_accuracy: number | null;
+  /** Over the whole validation set. */
+  readonly full_valid_loss: number | null;
+  readonly full_valid_mean_token_accuracy: number | null;
+}
