@@ -23,7 +23,11 @@ export const Hyperparameters = Type.Object({
 });
 export type Hyperparameters = Static<typeof Hyperparameters>;
 
-export const Metadata = Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: 512 }), { maxProperties: 16 });
+// A record's key schema becomes a pattern that neither limits the length nor matches line breaks: what it misses would pass unchecked.
+export const Metadata = Type.Record(Type.String(), Type.String({ maxLength: 512 }), {
+  maxProperties: 16,
+  propertyNames: { pattern: '^.{1,64}$' },
+});
 
 export const CreateJobBody = Type.Object(
   {
