@@ -15,14 +15,14 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: under('.test.ts'),
-          exclude: [...under('.int.test.ts'), 'packages/engine/**', '**/dist/**', '**/node_modules/**'],
+          exclude: [...under('.int.test.ts'), 'packages/{engine,kernels}/**', '**/dist/**', '**/node_modules/**'],
         },
       },
       {
         ...base,
         test: {
           name: 'engine',
-          include: ['packages/engine/src/**/*.test.ts'],
+          include: ['packages/{engine,kernels}/src/**/*.test.ts'],
           exclude: ['**/dist/**'],
           fileParallelism: false,
           testTimeout: 120_000,

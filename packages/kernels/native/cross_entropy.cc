@@ -1,0 +1,67 @@
+// Softmax cross-entropy of labelled rows, forward and backward in one pass over the logits, in place: the [n,V] block is the largest tensor of a step.
+#include "op.h"
+#include "vec.h"
+
+namespace rowsmith {
+namespace {
+
+// logits [n,V] (overwritten with dlogits = (softmax - onehot) * scale when scale != 0), labels [n], scale [1]
+// -> loss [n] in nats, correct [n] (1 where the label has the highest logit; ties go to the lower id)
+struct CrossEntropy {
+  explicit CrossEntropy(Attributes&) {}
+  void compute(Call& call) {
+    TF_Tensor *tl = call.input(0), *ty = call.input(1), *ts = call.input(2);
+    float* logits = call.floats(tl, 2, "logits");
+    const int32_t* labels = call.data<int32_t>(ty, TF_INT32, 1, "labels");
+    const float* scales = call.floats(ts, -1, "scale");
+    const int64_t n = call.dim(tl, 0), v = call.dim(tl, 1);
+    call.require(call.dim(ty, 0) == n && v > 0, "labels must have one entry per row of logits");
+    for (int64_t i = 0; call.ok() && i < n; ++i) call.require(labels[i] >= 0 && labels[i] < v, "a label lies outside the vocabulary");
+    float* loss = call.output(0, {n});
+    float* correct = call.output(1, {n});
+    if (!call.ok()) return;
+    const float scale = scales[0];
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; ++i) {
+      float* row = logits + i * v;
+      const int32_t label = labels[i];
+      const float own = row[label];
+      int64_t j = 0;
+      Vec m = splat(own);
+      for (; j + kLanes <= v; j += kLanes) m = maxOf(m, load(row + j));
+      float highest = maxLanes(m);
+      for (; j < v; ++j) highest = row[j] > highest ? row[j] : highest;
+      bool first = own == highest;
+      for (j = 0; first && j < label; ++j) first = row[j] < highest;
+      Vec sums{};
+      for (j = 0; j + kLanes <= v; j += kLanes) {
+        const Vec e = expOf(load(row + j) - highest);
+        store(row + j, e);
+        sums += e;
+      }
+      float total = sumLanes(sums);
+      if (j < v) {
+        Vec tail = splat(-1e30f);
+        std::memcpy(&tail, row + j, (v - j) * sizeof(float));
+        const Vec e = expOf(tail - highest);
+        std::memcpy(row + j, &e, (v - j) * sizeof(float));
+        total += sumLanes(e);
+      }
+      loss[i] = std::log(total) + highest - own;
+      correct[i] = first ? 1.0f : 0.0f;
+      if (scale != 0.0f) {
+        const float factor = scale / total;
+        for (j = 0; j < v; ++j) row[j] *= factor;
+        row[label] -= scale;
+      }
+    }
+  }
+};
+
+}  // namespace
+
+void registerCrossEntropy() {
+  registerOp<CrossEntropy>({"RowsmithCrossEntropy", {"logits: float", "labels: int32", "scale: float"}, {"loss: float", "correct: float"}, {}});
+}
+
+}  // namespace rowsmith

@@ -1,0 +1,124 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { host, type OpCaller, openOpCaller, values, worst } from './op-caller.js';
+
+let ops: OpCaller;
+beforeAll(async () => {
+  ops = await openOpCaller();
+});
+
+interface Case {
+  readonly B: number;
+  readonly H: number;
+  readonly K: number;
+  readonly T: number;
+  readonly D: number;
+  readonly window: number;
+  readonly starts: Int32Array;
+}
+
+/** Softmax attention by definition, in double precision; gradients by the chain rule on full [T,T] matrices. */
+function reference(c: Case, q: Float32Array, k: Float32Array, v: Float32Array, dOut: Float32Array) {
+  const { B, H, K, T, D } = c;
+  const scale = 1 / Math.sqrt(D);
+  const o = new Float64Array(B * T * H * D);
+  const lse = new Float64Array(B * H * T);
+  const dq = new Float64Array(q.length);
+  const dk = new Float64Array(k.length);
+  const dv = new Float64Array(v.length);
+  const at = (a: ArrayLike<number>, i: number) => a[i] ?? Number.NaN;
+  for (let b = 0; b < B; b += 1)
+    for (let h = 0; h < H; h += 1) {
+      const kv = (b * K + Math.floor(h / (H / K))) * T * D;
+      const qb = (b * H + h) * T * D;
+      for (let i = 0; i < T; i += 1) {
+        const from = Math.max(c.starts.length ? at(c.starts, b * T + i) : 0, c.window > 0 ? i - c.window + 1 : 0);
+        const p = new Float64Array(T);
+        let total = 0;
+        for (let j = from; j <= i; j += 1) {
+          let s = 0;
+          for (let d = 0; d < D; d += 1) s += at(q, qb + i * D + d) * at(k, kv + j * D + d);
+          p[j] = Math.exp(s * scale);
+          total += at(p, j);
+        }
+        lse[(b * H + h) * T + i] = Math.log(total);
+        const out = (b * T + i) * H * D + h * D;
+        let dot = 0;
+        const dp = new Float64Array(T);
+        for (let j = from; j <= i; j += 1) {
+          p[j] = at(p, j) / total;
+          for (let d = 0; d < D; d += 1) {
+            o[out + d] = at(o, out + d) + at(p, j) * at(v, kv + j * D + d);
+            dp[j] = at(dp, j) + at(dOut, out + d) * at(v, kv + j * D + d);
+          }
+          dot += at(p, j) * at(dp, j);
+        }
+        for (let j = from; j <= i; j += 1) {
+          const ds = at(p, j) * (at(dp, j) - dot) * scale;
+          for (let d = 0; d < D; d += 1) {
+            dq[qb + i * D + d] = at(dq, qb + i * D + d) + ds * at(k, kv + j * D + d);
+            dk[kv + j * D + d] = at(dk, kv + j * D + d) + ds * at(q, qb + i * D + d);
+            dv[kv + j * D + d] = at(dv, kv + j * D + d) + at(p, j) * at(dOut, out + d);
+          }
+        }
+      }
+    }
+  return { o, lse, dq, dk, dv };
+}
+
+const none = new Int32Array(0);
+/** Two sequences of 70 tokens, packed from examples of 30 + 40 and 64 + 6. */
+const packed = Int32Array.from({ length: 140 }, (_, t) => (t < 70 ? (t < 30 ? 0 : 30) : t - 70 < 64 ? 0 : 64));
+
+describe('attention equals softmax attention by definition, forward and backward', () => {
+  const cases: [string, Case][] = [
+    ['one token', { B: 1, H: 1, K: 1, T: 1, D: 4, window: 0, starts: none }],
+    ['one block, odd width', { B: 2, H: 3, K: 1, T: 37, D: 10, window: 0, starts: none }],
+    ['exactly one block', { B: 1, H: 2, K: 2, T: 64, D: 64, window: 0, starts: none }],
+    ['block and one', { B: 1, H: 4, K: 2, T: 65, D: 16, window: 0, starts: none }],
+    ['three blocks, grouped heads', { B: 1, H: 9, K: 3, T: 150, D: 64, window: 0, starts: none }],
+    ['wide heads', { B: 1, H: 2, K: 1, T: 70, D: 80, window: 0, starts: none }],
+    ['sliding window', { B: 1, H: 2, K: 1, T: 200, D: 16, window: 50, starts: none }],
+    ['packed examples', { B: 2, H: 2, K: 1, T: 70, D: 16, window: 0, starts: packed }],
+    ['packed examples in a window', { B: 2, H: 2, K: 1, T: 70, D: 16, window: 20, starts: packed }],
+  ];
+  test.each(cases)('%s', (_name, c) => {
+    const { B, H, K, T, D } = c;
+    const q = values(B * H * T * D, 1);
+    const k = values(B * K * T * D, 2);
+    const v = values(B * K * T * D, 3);
+    const dOut = values(B * T * H * D, 4);
+    const attributes = { scale: 1 / Math.sqrt(D), window: c.window };
+    const inputs = [host([B, H, T, D], q), host([B, K, T, D], k), host([B, K, T, D], v), host([c.starts.length], c.starts)];
+    const before = ops.handles();
+    const [o = none, lse = none] = ops.call('RowsmithAttention', attributes, inputs, 2);
+    const more = [host([B * T, H * D], o), host([B, H, T], lse), host([B * T, H * D], dOut)];
+    const [dq = none, dk = none, dv = none] = ops.call('RowsmithAttentionGrad', attributes, [...inputs, ...more], 3);
+    expect(ops.handles()).toBe(before);
+    const want = reference(c, q, k, v, dOut);
+    expect(worst(o, want.o)).toBeLessThan(2e-6);
+    expect(worst(lse, want.lse)).toBeLessThan(5e-6);
+    expect(worst(dq, want.dq)).toBeLessThan(5e-6);
+    expect(worst(dk, want.dk)).toBeLessThan(5e-6);
+    expect(worst(dv, want.dv)).toBeLessThan(1e-5);
+  });
+});
+
+test('large scores stay finite', () => {
+  const c: Case = { B: 1, H: 1, K: 1, T: 66, D: 16, window: 0, starts: none };
+  const q = values(66 * 16, 1).map((x) => x * 300);
+  const [o = none] = ops.call(
+    'RowsmithAttention',
+    { scale: 1, window: 0 },
+    [host([1, 1, 66, 16], q), host([1, 1, 66, 16], q), host([1, 1, 66, 16], values(66 * 16, 2)), host([0], c.starts)],
+    2,
+  );
+  expect(o.every((x) => Number.isFinite(x) && Math.abs(x) <= 1)).toBe(true);
+});
+
+test('shapes that do not fit are refused by name', () => {
+  const q = host([1, 3, 4, 8], values(96, 1));
+  const k = host([1, 2, 4, 8], values(64, 1));
+  expect(() => ops.call('RowsmithAttention', { scale: 1, window: 0 }, [q, k, k, host([0], none)], 2)).toThrow(
+    /multiple of the number of kv heads/,
+  );
+});
