@@ -1,0 +1,24 @@
+import type { DecoderConfig, PackedModelIndex } from '@rowsmith/contracts';
+import type { DecoderFamily } from './families/decoder-family.js';
+import type { TensorSource } from './tensor-source.js';
+
+/** A model as it was found, checked, ready to be packed. close() its tensors when done. */
+export interface ImportedModel {
+  readonly kind: PackedModelIndex['source']['kind'];
+  /** Base name of folder or file, or hub id: never a path of this machine. */
+  readonly name: string;
+  readonly revision: string | null;
+  readonly family: DecoderFamily;
+  readonly config: DecoderConfig;
+  readonly tensors: TensorSource;
+  /** Weight files, for the source hash: label and path. */
+  readonly weightFiles: readonly { readonly label: string; readonly path: string }[];
+  /** Contents of the JSON files that go into the packed folder. */
+  readonly documents: {
+    readonly 'config.json': string;
+    readonly 'tokenizer.json': string;
+    readonly 'tokenizer_config.json': string;
+  };
+}
+export type DocumentName = keyof ImportedModel['documents'];
+export const documentNames: readonly DocumentName[] = ['config.json', 'tokenizer.json', 'tokenizer_config.json'];
