@@ -48,7 +48,7 @@ async function main(): Promise<number> {
   const { secrets, url } = stack;
   report.state(
     'ready',
-    { url, api_key_file: secrets.apiKeyFile },
+    { url, api_key_file: secrets.apiKeyFile, pids: stack.pids() },
     [
       '',
       `Rowsmith is ready at ${url}`,

@@ -16,6 +16,8 @@ import type { UpSettings } from './settings.js';
 export interface Stack {
   readonly url: string;
   readonly secrets: Secrets;
+  /** Process ids by service, as of now; a service that was started again has a new one. */
+  pids(): Readonly<Record<string, number | undefined>>;
   /** Rejects when a part cannot be kept alive. Never resolves by itself. */
   readonly failed: Promise<never>;
   /** Worker first (it hands its job back), then the API, then Postgres. */
@@ -65,6 +67,7 @@ export async function startStack(settings: UpSettings, env: NodeJS.ProcessEnv, s
       giveUp = reject;
     });
     failed.catch(() => undefined);
+    const services: Record<string, Service> = {};
     const service = (name: string, extra: NodeJS.ProcessEnv, graceMs: number) => {
       const running = new Service({
         name,
@@ -74,6 +77,7 @@ export async function startStack(settings: UpSettings, env: NodeJS.ProcessEnv, s
         onGiveUp: (reason) => giveUp(new Error(`${reason}. See ${join(settings.dataDir, 'logs', `${name}.log`)}`)),
       });
       running.start();
+      services[name] = running;
       undo.push(() => running.stop(graceMs));
     };
     say('Starting the API and the worker');
@@ -82,7 +86,8 @@ export async function startStack(settings: UpSettings, env: NodeJS.ProcessEnv, s
     service('worker', { ROWSMITH_API_KEY: undefined, ROWSMITH_PEPPER: undefined }, workerGraceMs);
     await Promise.race([waitUntilReady(reachable(settings.host, port), AbortSignal.timeout(readyTimeoutMs)), failed]);
     await lock.publish(reachable(settings.host, port));
-    return { url, secrets, failed, stop };
+    const pids = () => Object.fromEntries(Object.entries(services).map(([name, running]) => [name, running.pid]));
+    return { url, secrets, pids, failed, stop };
   } catch (error) {
     await stop();
     throw error;
