@@ -1,5 +1,8 @@
 import type { PackedModelIndex } from '@rowsmith/contracts';
 import type { CausalLM } from './models/causal-lm.js';
+import { type CausalLMOptions, createCausalLM } from './models/decoder.js';
+import { StockOps } from './ops/stock-ops.js';
+import { openRuntime } from './runtime/open-runtime.js';
 
 export interface PackedModel {
   readonly index: PackedModelIndex;
@@ -9,8 +12,18 @@ export interface PackedModel {
 
 /** TensorFlow in this process. One per process: calls block the event loop, so never in a process that answers requests. */
 export interface Engine {
-  /** Caller disposes. */
-  loadModel(model: PackedModel): Promise<CausalLM>;
+  /** Caller disposes. Throws EngineError `invalid_model` when file and index do not fit. */
+  loadModel(model: PackedModel, options?: CausalLMOptions): Promise<CausalLM>;
   /** Tensors alive in TensorFlow: the leak detector. */
   handleCount(): number;
+}
+
+/** Loads TensorFlow on the first call. */
+export async function openEngine(): Promise<Engine> {
+  const runtime = await openRuntime();
+  const ops = new StockOps(runtime);
+  return {
+    loadModel: async (model, options) => createCausalLM(ops, model, options),
+    handleCount: () => runtime.handleCount,
+  };
 }

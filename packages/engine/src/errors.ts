@@ -12,9 +12,17 @@ export type EngineErrorCode =
   /** Loss or gradient is NaN or infinite. */
   | 'nan_loss'
   /** A checkpoint or row-delta does not belong to this model, plan or format. */
-  | 'checkpoint_mismatch';
+  | 'checkpoint_mismatch'
+  /** The caller's tokens, options or weights do not fit the model. */
+  | 'invalid_batch'
+  | 'invalid_options'
+  | 'invalid_model'
+  /** An operator failed, for example for want of memory. */
+  | 'tensorflow'
+  /** The caller's signal fired. */
+  | 'aborted';
 
-/** A fault of the input, found by the engine. `param`: JSON path in the job, null where none is at fault. */
+/** A fault found by the engine. `param`: JSON path in the job, null where none is at fault. */
 export class EngineError extends Error {
   override readonly name = 'EngineError';
   constructor(
@@ -22,7 +30,8 @@ export class EngineError extends Error {
     readonly code: EngineErrorCode,
     message: string,
     readonly param: string | null = null,
+    options?: ErrorOptions,
   ) {
-    super(message);
+    super(message, options);
   }
 }

@@ -1,4 +1,4 @@
-export type { Engine, PackedModel } from './engine.js';
+export { type Engine, openEngine, type PackedModel } from './engine.js';
 export { EngineError, type EngineErrorCode } from './errors.js';
 export type {
   Batch,
@@ -8,4 +8,5 @@ export type {
   RowModule,
   RowPlan,
 } from './models/causal-lm.js';
+export type { CausalLMOptions } from './models/decoder.js';
 export type { TrainEvent, TrainInput, TrainMetrics } from './train/types.js';

@@ -1,0 +1,211 @@
+import type { DecoderConfig, TargetName } from '@rowsmith/contracts';
+import { EngineError } from '../errors.js';
+import { generateGreedy } from '../generate/greedy.js';
+import type { StockOps } from '../ops/stock-ops.js';
+import type { Handle } from '../runtime/handle.js';
+import { checkIds, checkIndices, checkLength, checkPlan, labelledRows } from './batch.js';
+import type { Batch, CausalLM, GenerateOptions, LinearInfo, LossSums, RowModule, RowPlan } from './causal-lm.js';
+import { type LayerActivations, layerForward, layerWeights } from './layer.js';
+import { type LayerRows, layerBackward } from './layer-backward.js';
+import { linearsOf } from './layout.js';
+import { RopeTables } from './rope-tables.js';
+import { loadWeights, type ModelSource, type ModelWeights } from './weights.js';
+
+export interface CausalLMOptions {
+  /** Packed tensors whose rows will be written; default: those of all linears. The other matrices of a model on disk are mapped read-only. */
+  readonly rowTensors?: readonly string[];
+  /** fast (default): keep activations. low: keep each layer's input and compute the layer again in the backward pass: a third more arithmetic. */
+  readonly memory?: 'fast' | 'low';
+}
+
+/** A Llama-architecture decoder with a hand-written backward pass for selected rows. Throws EngineError `invalid_model`, `invalid_rows`. */
+export function createCausalLM(ops: StockOps, source: ModelSource, options: CausalLMOptions = {}): CausalLM {
+  const config = 'index' in source ? source.index.config : source.config;
+  checkConfig(config);
+  const rowTensors = options.rowTensors ?? [...new Set(linearsOf(config).map(({ tensor }) => tensor))];
+  return new Decoder(ops, loadWeights(ops.runtime, source, rowTensors), options.memory ?? 'fast');
+}
+
+function checkConfig(config: DecoderConfig): void {
+  if (config.n_heads % config.n_kv_heads !== 0)
+    throw new EngineError('precheck', 'invalid_model', `${config.n_heads} heads cannot share ${config.n_kv_heads} key/value heads evenly`);
+  if (config.head_dim % 2 !== 0)
+    throw new EngineError('precheck', 'invalid_model', `head_dim ${config.head_dim} is odd: rotary positions need pairs`);
+}
+
+class Decoder implements CausalLM {
+  readonly config: DecoderConfig;
+  readonly linears: readonly LinearInfo[];
+  readonly #rope: RopeTables;
+
+  constructor(
+    private readonly ops: StockOps,
+    private readonly weights: ModelWeights,
+    private readonly memory: 'fast' | 'low',
+  ) {
+    this.config = weights.config;
+    this.linears = linearsOf(weights.config);
+    this.#rope = new RopeTables(ops.runtime, ops, weights.config);
+  }
+
+  readRows(linear: LinearInfo, indices: Int32Array): Float32Array {
+    checkIndices(linear, indices);
+    if (indices.length === 0) return new Float32Array(0);
+    const { runtime } = this.ops;
+    return runtime.scope(() => runtime.readF32(this.ops.gatherRows(this.weights.get(linear.tensor), this.#packedRows(linear, indices))));
+  }
+
+  writeRows(linear: LinearInfo, indices: Int32Array, rows: Handle): void {
+    checkIndices(linear, indices);
+    if (!this.weights.isWritable(linear.tensor))
+      throw new EngineError('user', 'invalid_rows', `${linear.name}: ${linear.tensor} is mapped read-only; name it in rowTensors`);
+    if (rows.shape.join() !== [indices.length, linear.inFeatures].join())
+      throw new EngineError(
+        'user',
+        'invalid_rows',
+        `${linear.name}: rows of [${rows.shape}], expected [${indices.length},${linear.inFeatures}]`,
+      );
+    if (indices.length === 0) return;
+    this.ops.runtime.scope(() => this.ops.writeRows(this.weights.get(linear.tensor), this.#packedRows(linear, indices), rows));
+  }
+
+  readMatrix(linear: LinearInfo): Handle {
+    const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
+    // A copy: the slice may share the weights' memory, and writeRows would change it under the caller.
+    return runtime.scope((keep) => keep(ops.copy(ops.sliceRows(this.weights.get(linear.tensor), linear.rowOffset, linear.outFeatures))));
+  }
+
+  loss(batch: Batch): LossSums {
+    const labelled = labelledRows(batch, this.config);
+    if (labelled.rows.length === 0) return { lossSum: 0, correct: 0, labelled: 0 };
+    const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
+    return runtime.scope(() => {
+      const x = this.#forward(batch.ids, batch.size, batch.length, () => undefined);
+      const hidden = ops.rmsNorm(ops.gatherRows(x, this.#ids(labelled.rows)), this.weights.get('final_norm'), this.config.norm_eps);
+      return this.#sums(ops.crossEntropyForward(hidden, this.#head(), this.#ids(labelled.labels)), labelled.labels);
+    });
+  }
+
+  lossAndGrads(batch: Batch, plan: RowPlan, scale: number): LossSums & { readonly grads: ReadonlyMap<string, Handle> } {
+    checkPlan(plan, this.config);
+    const labelled = labelledRows(batch, this.config);
+    const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
+    return runtime.scope((keep) => {
+      const grads = new Map<string, Handle>();
+      if (labelled.rows.length === 0) {
+        for (const module of plan.modules) grads.set(module.name, keep(ops.zeros([module.indices.length, module.inFeatures])));
+        return { lossSum: 0, correct: 0, labelled: 0, grads };
+      }
+      const lowest = Math.min(this.config.n_layers, ...plan.modules.map(({ layer }) => layer));
+      const saved = new Map<number, LayerActivations | Handle>();
+      const x = this.#forward(batch.ids, batch.size, batch.length, (layer, activations) => {
+        if (layer < lowest) return undefined;
+        const kept = this.memory === 'fast' ? activations : activations.x;
+        saved.set(layer, kept);
+        return this.memory === 'fast' ? Object.values(activations) : [activations.x];
+      });
+      const rowIds = this.#ids(labelled.rows);
+      const rows = ops.gatherRows(x, rowIds);
+      const finalNorm = this.weights.get('final_norm');
+      const hidden = ops.rmsNorm(rows, finalNorm, this.config.norm_eps);
+      const entropy = ops.crossEntropy(hidden, this.#head(), this.#ids(labelled.labels));
+      const sums = this.#sums(entropy, labelled.labels);
+      const dRows = ops.rmsNormBackward(ops.scale(entropy.dHidden, scale), rows, finalNorm, this.config.norm_eps).dx;
+      let dy = ops.scatterRows(dRows, rowIds, batch.size * batch.length);
+      runtime.release(x);
+      const at = this.#rope.positions(0, batch.length);
+      const context = { runtime, ops, config: this.config, batch: batch.size, length: batch.length, at };
+      for (let layer = this.config.n_layers - 1; layer >= lowest; layer--) {
+        const kept = saved.get(layer) as LayerActivations | Handle;
+        const dx = runtime.scope((keepLayer) => {
+          const w = layerWeights(this.weights, layer);
+          const activations = 'id' in kept ? layerForward(ops, w, this.config, kept, batch.size, batch.length, at).saved : kept;
+          const result = layerBackward(context, w, activations, dy, rowsOfLayer(plan, layer), layer > lowest);
+          for (const [module, gradient] of result.rows) grads.set(module.name, keepLayer(gradient));
+          return result.dx && keepLayer(result.dx);
+        });
+        runtime.release(dy, ...('id' in kept ? [kept] : Object.values(kept as LayerActivations)));
+        if (dx) dy = dx;
+      }
+      for (const gradient of grads.values()) keep(gradient);
+      return { ...sums, grads };
+    });
+  }
+
+  logits(ids: Int32Array): Float32Array {
+    checkIds(ids, this.config);
+    checkLength(ids.length, this.config);
+    const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
+    return runtime.scope(() => {
+      const x = this.#forward(ids, 1, ids.length, () => undefined);
+      return runtime.readF32(ops.linear(ops.rmsNorm(x, this.weights.get('final_norm'), this.config.norm_eps), this.#head()));
+    });
+  }
+
+  generate(ids: Int32Array, options: GenerateOptions): Int32Array {
+    checkIds(ids, this.config);
+    return generateGreedy({ ops: this.ops, weights: this.weights, rope: this.#rope, head: this.#head() }, ids, options);
+  }
+
+  dispose(): void {
+    this.#rope.dispose();
+    this.weights.dispose();
+  }
+
+  /** [N, C] before the final norm, in the caller's scope. keepOf: handles of a layer that must outlive it. */
+  #forward(
+    ids: Int32Array,
+    batch: number,
+    length: number,
+    keepOf: (layer: number, activations: LayerActivations) => readonly Handle[] | undefined,
+  ): Handle {
+    const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
+    const at = this.#rope.positions(0, length);
+    let x = ops.gatherRows(this.weights.get('embed'), this.#ids(ids));
+    for (let layer = 0; layer < this.config.n_layers; layer++) {
+      const next = runtime.scope((keep) => {
+        const { y, saved } = layerForward(ops, layerWeights(this.weights, layer), this.config, x, batch, length, at);
+        const kept = keepOf(layer, saved);
+        for (const handle of kept ?? []) if (handle !== x) keep(handle);
+        return { y: keep(y), inputKept: kept?.includes(x) ?? false };
+      });
+      if (!next.inputKept) runtime.release(x);
+      x = next.y;
+    }
+    return x;
+  }
+
+  /** Waits for the device: the step's losses and predictions are read here. Summed in f64, in the order of the rows. */
+  #sums({ loss, predicted }: { readonly loss: Handle; readonly predicted: Handle }, labels: Int32Array): LossSums {
+    const losses = this.ops.runtime.readF32(loss);
+    const ids = this.ops.runtime.readI32(predicted);
+    let lossSum = 0;
+    let correct = 0;
+    for (let i = 0; i < labels.length; i++) {
+      lossSum += losses[i] ?? Number.NaN;
+      if (ids[i] === labels[i]) correct++;
+    }
+    return { lossSum, correct, labelled: labels.length };
+  }
+
+  #head(): Handle {
+    return this.weights.get(this.config.tie_embeddings ? 'embed' : 'lm_head');
+  }
+
+  /** The array stays the caller's and may be written again: copied. */
+  #ids(values: Int32Array): Handle {
+    return this.ops.runtime.upload(values, [values.length], 'i32', true);
+  }
+
+  #packedRows(linear: LinearInfo, indices: Int32Array): Handle {
+    return this.ops.runtime.upload(
+      indices.map((row) => row + linear.rowOffset),
+      [indices.length],
+      'i32',
+    );
+  }
+}
+
+function rowsOfLayer(plan: RowPlan, layer: number): LayerRows {
+  return new Map<TargetName, RowModule>(plan.modules.filter((module) => module.layer === layer).map((module) => [module.target, module]));
+}

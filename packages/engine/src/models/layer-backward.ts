@@ -1,0 +1,115 @@
+import type { DecoderConfig, TargetName } from '@rowsmith/contracts';
+import type { Ops } from '../ops/ops.js';
+import type { Handle } from '../runtime/handle.js';
+import type { Runtime } from '../runtime/runtime.js';
+import type { RowModule } from './causal-lm.js';
+import { keyShape, type LayerActivations, type LayerWeights, queryShape } from './layer.js';
+import type { PositionTables } from './rope-tables.js';
+
+export interface BackwardContext {
+  readonly runtime: Runtime;
+  readonly ops: Ops;
+  readonly config: DecoderConfig;
+  readonly batch: number;
+  readonly length: number;
+  readonly at: PositionTables;
+}
+
+export type LayerRows = ReadonlyMap<TargetName, RowModule>;
+
+export interface LayerGradients {
+  /** dD of each module with rows, [r, in]. */
+  readonly rows: ReadonlyMap<RowModule, Handle>;
+  /** With respect to the layer's input, [N, C]; undefined when nothing below has rows. */
+  readonly dx: Handle | undefined;
+}
+
+/**
+ * Backward of one layer: dD = (G[:, S])^T X for selected rows, dX = G W through the merged weights (Li & Bhaskara, arXiv 2502.11439).
+ * Stops as soon as no module further down has rows. Everything is in the caller's scope.
+ */
+export function layerBackward(
+  context: BackwardContext,
+  w: LayerWeights,
+  saved: LayerActivations,
+  dy: Handle,
+  modules: LayerRows,
+  below: boolean,
+): LayerGradients {
+  const { ops, config } = context;
+  const { norm_eps: eps, intermediate_size: F } = config;
+  const rows = new Map<RowModule, Handle>();
+  const selected = (...targets: TargetName[]) => targets.flatMap((target) => modules.get(target) ?? []);
+  const down = selected('down_proj');
+  const gateUp = selected('gate_proj', 'up_proj');
+  const o = selected('o_proj');
+  const qkv = selected('q_proj', 'k_proj', 'v_proj');
+  const needsProjections = below || qkv.length > 0;
+  const needsAttention = needsProjections || o.length > 0;
+  const needsFeedForward = needsAttention || gateUp.length > 0;
+
+  if (!needsFeedForward) {
+    rowGradients(context, rows, down, [dy], ops.swiGlu(saved.gate, saved.up));
+    return { rows, dx: undefined };
+  }
+  const { act, dGate, dUp } = ops.swiGluBackward(ops.linearBackward(dy, w.down), saved.gate, saved.up);
+  rowGradients(context, rows, down, [dy], act);
+  context.runtime.release(act);
+
+  if (!needsAttention) {
+    rowGradients(context, rows, gateUp, [dGate, dUp], ops.rmsNorm(saved.afterAttention, w.mlpNorm, eps));
+    return { rows, dx: undefined };
+  }
+  const dNormed = ops.add(ops.linearBackward(dGate, ops.sliceRows(w.gateUp, 0, F)), ops.linearBackward(dUp, ops.sliceRows(w.gateUp, F, F)));
+  const attention = ops.rmsNormBackward(dNormed, saved.afterAttention, w.mlpNorm, eps, dy);
+  rowGradients(context, rows, gateUp, [dGate, dUp], attention.normed);
+  context.runtime.release(dGate, dUp);
+
+  const shape = queryShape(config, context.batch, context.length);
+  if (o.length > 0) rowGradients(context, rows, o, [attention.dx], ops.mergeHeads(saved.out, shape));
+  if (!needsProjections) return { rows, dx: undefined };
+
+  const keys = keyShape(config, context.batch, context.length);
+  const dOut = ops.splitHeads(ops.linearBackward(attention.dx, w.o), shape);
+  const { dq, dk, dv } = ops.causalAttentionBackward(dOut, saved, shape);
+  const dQkv = ops.concatColumns([
+    ops.splitHeadsRopeBackward(dq, shape, context.at.q),
+    ops.splitHeadsRopeBackward(dk, keys, context.at.k),
+    ops.mergeHeads(dv, keys),
+  ]);
+  if (!below) {
+    rowGradients(context, rows, qkv, [dQkv], ops.rmsNorm(saved.x, w.attnNorm, eps));
+    return { rows, dx: undefined };
+  }
+  const input = ops.rmsNormBackward(ops.linearBackward(dQkv, w.qkv), saved.x, w.attnNorm, eps, attention.dx);
+  rowGradients(context, rows, qkv, [dQkv], input.normed);
+  return { rows, dx: input.dx };
+}
+
+/**
+ * Modules that share the input x [N, in] share one product. outputs: gradients of the packed matrix's outputs, side by side: one [N, out of the
+ * whole matrix], or one of equal width for each of its parts.
+ */
+function rowGradients(
+  { runtime, ops }: BackwardContext,
+  rows: Map<RowModule, Handle>,
+  modules: readonly RowModule[],
+  outputs: readonly Handle[],
+  x: Handle,
+): void {
+  if (modules.length === 0) return;
+  const width = outputs[0]?.shape[1] ?? 0;
+  const columns = outputs.flatMap((gradient, part) => {
+    const indices = modules.flatMap(({ rowOffset, indices }) =>
+      Math.floor(rowOffset / width) === part ? Array.from(indices, (row) => row + rowOffset - part * width) : [],
+    );
+    return indices.length > 0 ? [ops.gatherColumns(gradient, runtime.upload(Int32Array.from(indices), [indices.length], 'i32'))] : [];
+  });
+  const gradient = ops.rowGradient(ops.concatColumns(columns), x);
+  let start = 0;
+  for (const module of modules) {
+    const count = module.indices.length;
+    rows.set(module, modules.length === 1 ? gradient : ops.sliceRows(gradient, start, count));
+    start += count;
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The seam between the mathematics and what computes it: about forty named functions. `StockOps` composes stock TensorFlow operators and is
+ * the reference; fused kernels override single functions; a graph emitter can record them, so no function reads a tensor's values on the host.
+ *
+ * Letters: B batch, T sequence, N = B*T rows, C model width, F feed-forward width, V vocabulary, H heads, K key/value heads, G = H/K, D head width,
+ * M labelled rows, R selected rows. Every tensor is f32 and row-major unless it says otherwise. Every result is new, belongs to the innermost
+ * scope and is the caller's to release; arguments stay the caller's.
+ * Head order: queries and attention outputs are [B, K, T*G, D] (row t*G + g of key/value head k is query head k*G + g), keys and values [B, K, T, D].
+ */
+import type { Handle } from '../runtime/handle.js';
+
+export interface HeadShape {
+  readonly batch: number;
+  readonly length: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+/** Rotations of positions 0..T-1: cosines and signed sines, [T, G*D] for queries (scaled by 1/sqrt(D)), [T, D] for keys. */
+export interface RopeTable {
+  readonly cos: Handle;
+  readonly sin: Handle;
+}
+
+export interface Ops {
+  // Memory
+  zeros(shape: readonly number[]): Handle;
+  reshape(x: Handle, shape: readonly number[]): Handle;
+  /** A copy with memory of its own. */
+  copy(x: Handle): Handle;
+  /** Rows [start, start + count) on dimension 0. Shares memory where the address is aligned, else copies: never write into the result. */
+  sliceRows(x: Handle, start: number, count: number): Handle;
+  concatRows(parts: readonly Handle[]): Handle;
+  /** On the last dimension. */
+  concatColumns(parts: readonly Handle[]): Handle;
+  /** x[ids[i]] on dimension 0. ids: [n] i32. */
+  gatherRows(x: Handle, ids: Handle): Handle;
+  /** x[:, ids[i]]. x: [N, m], ids: [r] i32 → [N, r]. */
+  gatherColumns(x: Handle, ids: Handle): Handle;
+  /** Zeros [count, width] with rows[i] at ids[i]. ids: [n] i32, distinct. */
+  scatterRows(rows: Handle, ids: Handle, count: number): Handle;
+  /** x[ids[i]] = rows[i], in x's own memory. ids: [r] i32, distinct. */
+  writeRows(x: Handle, ids: Handle, rows: Handle): void;
+
+  // Elementwise, with broadcasting
+  add(a: Handle, b: Handle): Handle;
+  subtract(a: Handle, b: Handle): Handle;
+  multiply(a: Handle, b: Handle): Handle;
+  divide(a: Handle, b: Handle): Handle;
+  scale(x: Handle, factor: number): Handle;
+  /** Sum of equal shapes, added in the order given. */
+  addAll(parts: readonly Handle[]): Handle;
+  abs(x: Handle): Handle;
+  square(x: Handle): Handle;
+  sqrt(x: Handle): Handle;
+
+  // Reductions
+  /** [] */
+  sumAll(x: Handle): Handle;
+  /** [N, m] → [N] */
+  sumColumns(x: Handle): Handle;
+  /** [N, m] → [m] */
+  sumRows(x: Handle): Handle;
+  /** Of the last dimension; i32, ties go to the lower index. */
+  argMax(x: Handle): Handle;
+
+  // Matrix products
+  /** x w^T. x: [N, in], w: [out, in] → [N, out] */
+  linear(x: Handle, w: Handle): Handle;
+  /** g w: the gradient with respect to a linear's input. g: [N, out], w: [out, in] → [N, in] */
+  linearBackward(g: Handle, w: Handle): Handle;
+  /** g^T x: the gradient of selected rows. g: [N, R] (the columns of the output gradient), x: [N, in] → [R, in] */
+  rowGradient(g: Handle, x: Handle): Handle;
+
+  // The decoder's parts
+  /** x / sqrt(mean(x^2) + eps) * weight. x: [N, C], weight: [C] → [N, C] */
+  rmsNorm(x: Handle, weight: Handle, eps: number): Handle;
+  /** sum = x + delta [N, C]; normed = rmsNorm(sum). */
+  addRmsNorm(x: Handle, delta: Handle, weight: Handle, eps: number): { readonly sum: Handle; readonly normed: Handle };
+  /** dx: gradient with respect to x, plus `residual` when given; normed: rmsNorm(x) again. dy, x, residual: [N, C] → [N, C] each. */
+  rmsNormBackward(dy: Handle, x: Handle, weight: Handle, eps: number, residual?: Handle): { readonly dx: Handle; readonly normed: Handle };
+  /** cos, sin: [T, W] of angles of positions; see RopeTable. */
+  ropeTable(length: number, shape: { readonly headDim: number; readonly copies: number }, theta: number, scale: number): RopeTable;
+  /** Rows [start, start + count) of a table. */
+  ropeRows(table: RopeTable, start: number, count: number): RopeTable;
+  /** [N, H*D] → [B, K, T*G, D], rotated (rotate-half). For keys pass heads = kvHeads. */
+  splitHeadsRope(x: Handle, shape: HeadShape, table: RopeTable): Handle;
+  /** Its adjoint: [B, K, T*G, D] → [N, H*D]. */
+  splitHeadsRopeBackward(dy: Handle, shape: HeadShape, table: RopeTable): Handle;
+  /** [N, H*D] → [B, K, T*G, D] */
+  splitHeads(x: Handle, shape: HeadShape): Handle;
+  /** [B, K, T*G, D] → [N, H*D] */
+  mergeHeads(x: Handle, shape: HeadShape): Handle;
+  /** Causal; q is scaled already. out: [B, K, T*G, D], lse: [B, K, T*G, 1] (log of the sum of exponentials, for the backward pass). */
+  causalAttention(q: Handle, k: Handle, v: Handle, shape: HeadShape): { readonly out: Handle; readonly lse: Handle };
+  /** Same without `lse`. */
+  causalAttentionForward(q: Handle, k: Handle, v: Handle, shape: HeadShape): Handle;
+  /** Every query sees every key: decoding one position. q: [B, K, G, D], k, v: [B, K, t, D] → [B, K, G, D] */
+  fullAttention(q: Handle, k: Handle, v: Handle): Handle;
+  /** Gradients with respect to (scaled) q, k, v. out, dOut: [B, K, T*G, D]. */
+  causalAttentionBackward(
+    dOut: Handle,
+    saved: { readonly q: Handle; readonly k: Handle; readonly v: Handle; readonly out: Handle; readonly lse: Handle },
+    shape: HeadShape,
+  ): { readonly dq: Handle; readonly dk: Handle; readonly dv: Handle };
+  /** Appends on the sequence dimension: [B, K, t, D] and [B, K, u, D] → [B, K, t+u, D] */
+  appendSequence(past: Handle, next: Handle): Handle;
+  /** silu(gate) * up. [N, F] each. */
+  swiGlu(gate: Handle, up: Handle): Handle;
+  /** act: silu(gate) * up again; gradients of gate and up. [N, F] each. */
+  swiGluBackward(dAct: Handle, gate: Handle, up: Handle): { readonly act: Handle; readonly dGate: Handle; readonly dUp: Handle };
+  /** loss: [M] nats, predicted: [M] i32, dHidden: [M, C] of the sum of losses. hidden: [M, C], head: [V, C], labels: [M] i32. */
+  crossEntropy(
+    hidden: Handle,
+    head: Handle,
+    labels: Handle,
+  ): { readonly loss: Handle; readonly predicted: Handle; readonly dHidden: Handle };
+  /** The same without dHidden. */
+  crossEntropyForward(hidden: Handle, head: Handle, labels: Handle): { readonly loss: Handle; readonly predicted: Handle };
+}

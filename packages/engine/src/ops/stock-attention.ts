@@ -1,0 +1,171 @@
+import type { Handle } from '../runtime/handle.js';
+import type { Operators } from './operators.js';
+import type { HeadShape } from './ops.js';
+
+/** Queries of one block; small sequences waste less above the diagonal, long ones need fewer operators. */
+export function attentionBlock(length: number): number {
+  return length <= 256 ? 64 : length <= 1024 ? 128 : 256;
+}
+
+/** Finite, so that no NaN can arise from it; exp() of it is exactly 0. */
+const masked = -1e30;
+
+interface Block {
+  /** First position and count of the queries. */
+  readonly start: number;
+  readonly count: number;
+  /** Keys 0..end-1 are seen. */
+  readonly end: number;
+}
+
+function blocksOf(length: number, block: number): Block[] {
+  const blocks: Block[] = [];
+  for (let start = 0; start < length; start += block) {
+    const count = Math.min(block, length - start);
+    blocks.push({ start, count, end: start + count });
+  }
+  return blocks;
+}
+
+/** Masks for blocks of any sequence of at most `length`: [block*G, length] of zeros and, in the last `block` columns, the causal triangle. */
+function triangle(o: Operators, length: number, block: number, group: number): Handle {
+  const values = new Float32Array(block * group * length);
+  for (let row = 0; row < block * group; row++) {
+    const visible = length - block + Math.floor(row / group);
+    values.fill(masked, row * length + visible + 1, (row + 1) * length);
+  }
+  return o.runtime.upload(values, [block * group, length], 'f32');
+}
+
+/** Blockwise causal attention: scores of one block of queries against the keys up to its end, never the whole [T, T] matrix. */
+export class StockAttention {
+  #mask: { readonly handle: Handle; readonly length: number; readonly block: number; readonly group: number } | undefined;
+
+  constructor(private readonly o: Operators) {}
+
+  forward(q: Handle, k: Handle, v: Handle, shape: HeadShape, withLse: boolean): { out: Handle; lse: Handle | undefined } {
+    const { o } = this;
+    return o.runtime.scope((keep) => {
+      const parts = blocksOf(shape.length, attentionBlock(shape.length)).map((block) =>
+        o.runtime.scope((keepPart) => {
+          const scores = this.#scores(q, k, shape, block);
+          const values = this.#sequence(v, 0, block.end);
+          if (!withLse) return { out: keepPart(o.batchMatMul(o.unary('Softmax', scores), values)), lse: undefined };
+          const logProbabilities = o.unary('LogSoftmax', scores);
+          // Position 0 is visible to every query: score minus log-probability there is the log-sum-exp.
+          const lse = o.binary('Sub', this.#firstColumn(scores), this.#firstColumn(logProbabilities));
+          return { out: keepPart(o.batchMatMul(o.unary('Exp', logProbabilities), values)), lse: keepPart(lse) };
+        }),
+      );
+      const out = keep(
+        o.concat(
+          parts.map((part) => part.out),
+          2,
+        ),
+      );
+      const sums = parts.flatMap(({ lse }) => (lse ? [lse] : []));
+      return { out, lse: withLse ? keep(o.concat(sums, 2)) : undefined };
+    });
+  }
+
+  /**
+   * P = exp(S - lse); dV = P^T dO; dS = P (dO V^T - rowsum(dO O)); dQ = dS K; dK = dS^T Q (Dao et al., arXiv 2205.14135, appendix B).
+   * From the last block to the first, so that a block's dK and dV cover a prefix of the sum so far.
+   */
+  backward(
+    dOut: Handle,
+    { q, k, v, out, lse }: { q: Handle; k: Handle; v: Handle; out: Handle; lse: Handle },
+    shape: HeadShape,
+  ): { dq: Handle; dk: Handle; dv: Handle } {
+    const { o } = this;
+    const group = shape.heads / shape.kvHeads;
+    return o.runtime.scope((keep) => {
+      const rowSums = o.reduceKeep('Sum', o.binary('Mul', dOut, out), -1);
+      const dqParts: Handle[] = [];
+      const dk = new PrefixSum(o);
+      const dv = new PrefixSum(o);
+      for (const block of blocksOf(shape.length, attentionBlock(shape.length)).reverse()) {
+        const [from, rows] = [block.start * group, block.count * group];
+        const part = o.runtime.scope((keepPart) => {
+          const keys = this.#sequence(k, 0, block.end);
+          const queries = this.#sequence(q, from, rows);
+          const dO = this.#sequence(dOut, from, rows);
+          const scores = this.#scores(q, k, shape, block);
+          const probabilities = o.unary('Exp', o.binary('Sub', scores, this.#sequence(lse, from, rows)));
+          o.runtime.release(scores);
+          const dProbabilities = o.batchMatMul(dO, this.#sequence(v, 0, block.end), 'y');
+          const centred = o.binary('Sub', dProbabilities, this.#sequence(rowSums, from, rows));
+          o.runtime.release(dProbabilities);
+          const dScores = o.binary('Mul', probabilities, centred);
+          return {
+            dq: keepPart(o.batchMatMul(dScores, keys)),
+            dk: keepPart(o.batchMatMul(dScores, queries, 'x')),
+            dv: keepPart(o.batchMatMul(probabilities, dO, 'x')),
+          };
+        });
+        dqParts.unshift(part.dq);
+        dk.add(part.dk);
+        dv.add(part.dv);
+      }
+      return { dq: keep(o.concat(dqParts, 2)), dk: keep(dk.total()), dv: keep(dv.total()) };
+    });
+  }
+
+  /** Masked scores [B, K, count*G, end] of one block. */
+  #scores(q: Handle, k: Handle, shape: HeadShape, { start, count, end }: Block): Handle {
+    const { o } = this;
+    const group = shape.heads / shape.kvHeads;
+    return o.runtime.scope((keep) => {
+      const scores = o.batchMatMul(this.#sequence(q, start * group, count * group), this.#sequence(k, 0, end), 'y');
+      const mask = this.#maskFor(shape);
+      const width = mask.shape[1] ?? 0;
+      const cut = o.slice(mask, [0, width - attentionBlock(shape.length) - start], [count * group, end]);
+      return keep(o.binary('AddV2', scores, cut));
+    });
+  }
+
+  /** Positions [start, start + count) of dimension 2. */
+  #sequence(x: Handle, start: number, count: number): Handle {
+    return start === 0 && count === x.shape[2] ? x : this.o.slice(x, [0, 0, start, 0], [-1, -1, count, -1]);
+  }
+
+  #firstColumn(x: Handle): Handle {
+    return this.o.slice(x, [0, 0, 0, 0], [-1, -1, -1, 1]);
+  }
+
+  /** Kept between steps; replaced when a longer sequence or another block or group comes. */
+  #maskFor({ length, heads, kvHeads }: HeadShape): Handle {
+    const group = heads / kvHeads;
+    const block = attentionBlock(length);
+    const known = this.#mask;
+    if (known && known.block === block && known.group === group && known.length >= length) return known.handle;
+    if (known) this.o.runtime.release(known.handle);
+    const rounded = Math.ceil(length / block) * block;
+    const handle = this.o.runtime.own(triangle(this.o, rounded, block, group));
+    this.#mask = { handle, length: rounded, block, group };
+    return handle;
+  }
+}
+
+/** Adds tensors [B, K, n, D] of falling n into one of the first's size. */
+class PrefixSum {
+  #head: Handle | undefined;
+  readonly #tails: Handle[] = [];
+
+  constructor(private readonly o: Operators) {}
+
+  add(part: Handle): void {
+    const head = this.#head;
+    const count = part.shape[2] ?? 0;
+    if (!head) {
+      this.#head = part;
+      return;
+    }
+    this.#tails.unshift(this.o.slice(head, [0, 0, count, 0], [-1, -1, -1, -1]));
+    this.#head = this.o.binary('AddV2', this.o.slice(head, [0, 0, 0, 0], [-1, -1, count, -1]), part);
+  }
+
+  total(): Handle {
+    return this.o.concat(this.#head ? [this.#head, ...this.#tails] : this.#tails, 2);
+  }
+}

@@ -1,0 +1,172 @@
+import type { Handle } from '../runtime/handle.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { Operators } from './operators.js';
+import type { HeadShape, Ops, RopeTable } from './ops.js';
+import { StockAttention } from './stock-attention.js';
+import { crossEntropy } from './stock-cross-entropy.js';
+import { rmsNorm, rmsNormBackward } from './stock-norm.js';
+import { mergeHeads, ropeTable, splitHeads, splitHeadsRope, splitHeadsRopeBackward } from './stock-rope.js';
+import { swiGlu, swiGluBackward } from './stock-swiglu.js';
+
+/** Every function composed of stock TensorFlow operators: works on each device, and is what fused kernels are tested against. */
+export class StockOps implements Ops {
+  protected readonly o: Operators;
+  readonly #attention: StockAttention;
+
+  constructor(readonly runtime: Runtime) {
+    this.o = new Operators(runtime);
+    this.#attention = new StockAttention(this.o);
+  }
+
+  zeros(shape: readonly number[]): Handle {
+    return this.#scoped(() => this.runtime.execute('Fill', [this.o.sizes(shape), this.runtime.literal(0)]));
+  }
+  reshape(x: Handle, shape: readonly number[]): Handle {
+    return this.#scoped(() => this.o.reshape(x, shape));
+  }
+  copy(x: Handle): Handle {
+    return this.o.unary('DeepCopy', x);
+  }
+  sliceRows(x: Handle, start: number, count: number): Handle {
+    const rest = x.shape.slice(1);
+    return this.#scoped(() => this.o.slice(x, [start, ...rest.map(() => 0)], [count, ...rest]));
+  }
+  concatRows(parts: readonly Handle[]): Handle {
+    return this.o.concat(parts, 0);
+  }
+  concatColumns(parts: readonly Handle[]): Handle {
+    return this.o.concat(parts, -1);
+  }
+  gatherRows(x: Handle, ids: Handle): Handle {
+    return this.o.gather(x, ids, 0);
+  }
+  gatherColumns(x: Handle, ids: Handle): Handle {
+    return this.o.gather(x, ids, 1);
+  }
+  scatterRows(rows: Handle, ids: Handle, count: number): Handle {
+    return this.#scoped(() => {
+      const [n = 0, ...rest] = rows.shape;
+      return this.runtime.execute('ScatterNd', [this.o.reshape(ids, [n, 1]), rows, this.o.sizes([count, ...rest])]);
+    });
+  }
+  writeRows(x: Handle, ids: Handle, rows: Handle): void {
+    this.runtime.release(this.runtime.execute('InplaceUpdate', [x, ids, rows]));
+  }
+
+  add(a: Handle, b: Handle): Handle {
+    return this.o.binary('AddV2', a, b);
+  }
+  subtract(a: Handle, b: Handle): Handle {
+    return this.o.binary('Sub', a, b);
+  }
+  multiply(a: Handle, b: Handle): Handle {
+    return this.o.binary('Mul', a, b);
+  }
+  divide(a: Handle, b: Handle): Handle {
+    return this.o.binary('RealDiv', a, b);
+  }
+  scale(x: Handle, factor: number): Handle {
+    return this.#scoped(() => this.o.binary('Mul', x, this.runtime.upload(Float32Array.of(factor), [], 'f32')));
+  }
+  addAll(parts: readonly Handle[]): Handle {
+    return this.o.addN(parts);
+  }
+  abs(x: Handle): Handle {
+    return this.o.unary('Abs', x);
+  }
+  square(x: Handle): Handle {
+    return this.o.unary('Square', x);
+  }
+  sqrt(x: Handle): Handle {
+    return this.o.unary('Sqrt', x);
+  }
+
+  sumAll(x: Handle): Handle {
+    return this.o.reduce('Sum', x, ...x.shape.keys());
+  }
+  sumColumns(x: Handle): Handle {
+    return this.o.reduce('Sum', x, 1);
+  }
+  sumRows(x: Handle): Handle {
+    return this.o.reduce('Sum', x, 0);
+  }
+  argMax(x: Handle): Handle {
+    return this.o.argMax(x);
+  }
+
+  linear(x: Handle, w: Handle): Handle {
+    return this.o.matMul(x, w, 'b');
+  }
+  linearBackward(g: Handle, w: Handle): Handle {
+    return this.o.matMul(g, w);
+  }
+  rowGradient(g: Handle, x: Handle): Handle {
+    return this.o.matMul(g, x, 'a');
+  }
+
+  rmsNorm(x: Handle, weight: Handle, eps: number): Handle {
+    return rmsNorm(this.o, x, weight, eps);
+  }
+  addRmsNorm(x: Handle, delta: Handle, weight: Handle, eps: number): { sum: Handle; normed: Handle } {
+    const sum = this.o.binary('AddV2', x, delta);
+    return { sum, normed: rmsNorm(this.o, sum, weight, eps) };
+  }
+  rmsNormBackward(dy: Handle, x: Handle, weight: Handle, eps: number, residual?: Handle): { dx: Handle; normed: Handle } {
+    return rmsNormBackward(this.o, dy, x, weight, eps, residual);
+  }
+  ropeTable(length: number, { headDim, copies }: { headDim: number; copies: number }, theta: number, scale: number): RopeTable {
+    return ropeTable(this.o, length, headDim, copies, theta, scale);
+  }
+  ropeRows({ cos, sin }: RopeTable, start: number, count: number): RopeTable {
+    return { cos: this.sliceRows(cos, start, count), sin: this.sliceRows(sin, start, count) };
+  }
+  splitHeadsRope(x: Handle, shape: HeadShape, table: RopeTable): Handle {
+    return splitHeadsRope(this.o, x, shape, table);
+  }
+  splitHeadsRopeBackward(dy: Handle, shape: HeadShape, table: RopeTable): Handle {
+    return splitHeadsRopeBackward(this.o, dy, shape, table);
+  }
+  splitHeads(x: Handle, shape: HeadShape): Handle {
+    return splitHeads(this.o, x, shape);
+  }
+  mergeHeads(x: Handle, shape: HeadShape): Handle {
+    return mergeHeads(this.o, x, shape);
+  }
+  causalAttention(q: Handle, k: Handle, v: Handle, shape: HeadShape): { out: Handle; lse: Handle } {
+    const { out, lse } = this.#attention.forward(q, k, v, shape, true);
+    return { out, lse: lse as Handle };
+  }
+  causalAttentionForward(q: Handle, k: Handle, v: Handle, shape: HeadShape): Handle {
+    return this.#attention.forward(q, k, v, shape, false).out;
+  }
+  fullAttention(q: Handle, k: Handle, v: Handle): Handle {
+    return this.#scoped(() => this.o.batchMatMul(this.o.unary('Softmax', this.o.batchMatMul(q, k, 'y')), v));
+  }
+  causalAttentionBackward(
+    dOut: Handle,
+    saved: { q: Handle; k: Handle; v: Handle; out: Handle; lse: Handle },
+    shape: HeadShape,
+  ): { dq: Handle; dk: Handle; dv: Handle } {
+    return this.#attention.backward(dOut, saved, shape);
+  }
+  appendSequence(past: Handle, next: Handle): Handle {
+    return this.o.concat([past, next], 2);
+  }
+  swiGlu(gate: Handle, up: Handle): Handle {
+    return swiGlu(this.o, gate, up);
+  }
+  swiGluBackward(dAct: Handle, gate: Handle, up: Handle): { act: Handle; dGate: Handle; dUp: Handle } {
+    return swiGluBackward(this.o, dAct, gate, up);
+  }
+  crossEntropy(hidden: Handle, head: Handle, labels: Handle): { loss: Handle; predicted: Handle; dHidden: Handle } {
+    const { loss, predicted, dHidden } = crossEntropy(this.o, hidden, head, labels, true);
+    return { loss, predicted, dHidden: dHidden as Handle };
+  }
+  crossEntropyForward(hidden: Handle, head: Handle, labels: Handle): { loss: Handle; predicted: Handle } {
+    return crossEntropy(this.o, hidden, head, labels, false);
+  }
+
+  #scoped(body: () => Handle): Handle {
+    return this.runtime.scope((keep) => keep(body()));
+  }
+}

@@ -1,0 +1,41 @@
+import type { DType } from './handle.js';
+
+/** What the native addon of tfjs-node offers on integer handles; only the members that the engine calls. */
+export interface TensorFlowBinding {
+  createTensor(shape: readonly number[], dtype: number, data: Float32Array | Int32Array | Uint8Array): number;
+  deleteTensor(id: number): void;
+  tensorDataSync(id: number): Float32Array | Int32Array | Uint8Array | BigInt64Array;
+  executeOp(name: string, attributes: readonly Attribute[], inputs: readonly number[], outputs: number): readonly TensorInfo[];
+  getNumOfTensors(): number;
+  readonly TF_Version: string;
+}
+
+interface TensorInfo {
+  readonly id: number;
+  readonly shape: readonly number[];
+  readonly dtype: number;
+}
+
+export interface Attribute {
+  readonly name: string;
+  readonly type: number;
+  readonly value: string | number | boolean | readonly number[];
+}
+
+/** Codes of TensorFlow's DataType (types.proto). */
+export const dtypeCode = { f32: 1, i32: 3, i64: 9, bool: 10 } as const satisfies Record<DType, number>;
+
+export function dtypeOfCode(code: number): DType {
+  for (const dtype of ['f32', 'i32', 'i64', 'bool'] as const) if (dtypeCode[dtype] === code) return dtype;
+  throw new TypeError(`TensorFlow returned a tensor of dtype ${code}, which the engine does not use`);
+}
+
+/** Codes of TF_AttrType (c_api.h). Implied and default attributes may be left out of a call. */
+export const attribute = {
+  string: (name: string, value: string): Attribute => ({ name, type: 0, value }),
+  int: (name: string, value: number): Attribute => ({ name, type: 1, value }),
+  float: (name: string, value: number): Attribute => ({ name, type: 2, value }),
+  bool: (name: string, value: boolean): Attribute => ({ name, type: 3, value }),
+  dtype: (name: string, value: DType): Attribute => ({ name, type: 4, value: dtypeCode[value] }),
+  shape: (name: string, value: readonly number[]): Attribute => ({ name, type: 5, value }),
+};
