@@ -1,0 +1,6 @@
+/** npm run setup */
+import { requireNode } from './setup/node-version.mjs';
+
+requireNode();
+const { setUpOrExit } = await import('./setup/run-setup.mjs');
+await setUpOrExit();
