@@ -5,6 +5,8 @@ export const modelErrorCodes = {
   bad_config: 'model',
   bad_tokenizer: 'model',
   bad_template: 'model',
+  template_raised: 'model',
+  bad_messages: 'model',
   bad_weights: 'model',
   unsupported: 'model',
   pickle_refused: 'model',

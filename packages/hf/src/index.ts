@@ -5,3 +5,6 @@ export { type Added, type AddOptions, addImported, defaultModelId } from './pack
 export { checkModelId, listModels, modelStore, resolveModelDir } from './packed/model-store.js';
 export { openPackedModel, type PackedModel } from './packed/open-packed.js';
 export type { OnProgress, Progress } from './packed/write-packed.js';
+export { type AssistantSpan, renderWithSpans, type SpannedText } from './text/assistant-spans.js';
+export { type ChatMessage, type ChatTemplate, chatTemplate, loadChatTemplate, type RenderOptions } from './text/chat-template.js';
+export { type Encoded, type EncodeOptions, loadTokenizer, type Tokenizer, tokenizerFromJson } from './text/tokenizer.js';
