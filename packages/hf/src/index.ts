@@ -1,10 +1,16 @@
 export { ModelError, type ModelErrorCode, modelErrorCodes } from './errors.js';
+export { importFolder } from './folder/import-folder.js';
 export { importGguf } from './gguf/import-gguf.js';
+export type { DownloadLimits } from './hub/download.js';
+export type { HubAccess } from './hub/hub-client.js';
 export type { ImportedModel } from './imported-model.js';
 export { type Added, type AddOptions, addImported, defaultModelId } from './packed/add-model.js';
+export { type AddReferenceOptions, addModel } from './packed/add-reference.js';
 export { checkModelId, listModels, modelStore, resolveModelDir } from './packed/model-store.js';
 export { openPackedModel, type PackedModel } from './packed/open-packed.js';
 export type { OnProgress, Progress } from './packed/write-packed.js';
+export { openSafetensors, type SafetensorsFile } from './safetensors/read.js';
+export { encodeSafetensors, type TensorToWrite, writeSafetensors } from './safetensors/write.js';
 export { type AssistantSpan, renderWithSpans, type SpannedText } from './text/assistant-spans.js';
 export { type ChatMessage, type ChatTemplate, chatTemplate, loadChatTemplate, type RenderOptions } from './text/chat-template.js';
 export { type Encoded, type EncodeOptions, loadTokenizer, type Tokenizer, tokenizerFromJson } from './text/tokenizer.js';

@@ -1,7 +1,8 @@
-import { DecoderConfig, parseAs } from '@rowsmith/contracts';
+import type { DecoderConfig } from '@rowsmith/contracts';
 import { ModelError } from '../errors.js';
 import type { DecoderFamily } from '../families/decoder-family.js';
 import { hfConfigJson } from '../families/hf-config.js';
+import { checkedConfig } from '../folder/read-config.js';
 import type { GgufHeader } from './header.js';
 import type { Metadata } from './metadata.js';
 
@@ -64,12 +65,7 @@ export function ggufConfig(
     eos_token_ids: [...new Set(ends.filter((id) => id !== null))],
     pad_token_id: metadata.tokenId('tokenizer.ggml.padding_token_id'),
   };
-  let config: DecoderConfig;
-  try {
-    config = parseAs(DecoderConfig, candidate, 'GGUF metadata');
-  } catch (cause) {
-    throw new ModelError('bad_gguf', (cause as Error).message, { file: metadata.file, cause });
-  }
+  const config = checkedConfig(candidate, metadata.file);
   return { config, document: hfConfigJson(family, config) };
 }
 

@@ -54,7 +54,7 @@ export async function addImported(model: ImportedModel, options: AddOptions): Pr
       await rm(fresh, { recursive: true, force: true });
     }
   } catch (error) {
-    throw diskError(error);
+    throw asModelError(error);
   } finally {
     await model.tensors.close();
   }
@@ -105,7 +105,7 @@ export function defaultModelId(name: string): string {
 }
 
 /** File-system faults become ModelError `disk`; everything else passes. */
-function diskError(error: unknown): unknown {
+export function asModelError(error: unknown): unknown {
   const { code, message } = error as NodeJS.ErrnoException;
   if (error instanceof ModelError || typeof code !== 'string' || !/^E[A-Z]+$/.test(code)) return error;
   return new ModelError('disk', code === 'ENOSPC' ? 'the disk is full' : message, { cause: error });
