@@ -1,4 +1,5 @@
 /** `rowsmith jobs create` flags -> the body of POST /jobs. Values are checked by the API; here only what a flag cannot say otherwise. */
+import type { CreateJobBody } from '@rowsmith/contracts';
 import { CliError, exitCodes } from '../exit.js';
 
 export interface JobFlags {
@@ -60,7 +61,8 @@ function rowsOf(text: string | undefined): unknown {
   return typeof value === 'number' && value < 1 ? { ratio: value } : value;
 }
 
-export function jobBody(flags: JobFlags, trainingFile: string, validationFile: string | null): Record<string, unknown> {
+/** Typed as the API's body although names such as the scorer are the user's: the API's own refusal is clearer than a second one made here. */
+export function jobBody(flags: JobFlags, trainingFile: string, validationFile: string | null): CreateJobBody {
   const hyperparameters = present({ n_epochs: optional('--epochs', flags.epochs), batch_size: optional('--batch-size', flags.batchSize) });
   const rowSparse = present({
     ...rowSparseObject(flags.rowSparse),
@@ -72,7 +74,7 @@ export function jobBody(flags: JobFlags, trainingFile: string, validationFile: s
     max_seq_length: optional('--max-seq-length', flags.maxSeqLength),
     sample_prompts: flags.prompt,
   });
-  return present({
+  const body: unknown = present({
     model: flags.model,
     training_file: trainingFile,
     validation_file: validationFile ?? undefined,
@@ -82,4 +84,5 @@ export function jobBody(flags: JobFlags, trainingFile: string, validationFile: s
     method: Object.keys(hyperparameters).length > 0 ? { type: 'supervised', supervised: { hyperparameters } } : undefined,
     row_sparse: Object.keys(rowSparse).length > 0 ? rowSparse : undefined,
   });
+  return body as CreateJobBody;
 }
