@@ -7,6 +7,8 @@ function networkReason(error: unknown): string | null {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     if (typeof code === 'string' && /^(E[A-Z]+|UND_ERR_[A-Z_]+)$/.test(code)) return code;
+    if (cause instanceof TypeError && cause.message === 'fetch failed' && cause.cause instanceof Error && !('code' in cause.cause))
+      return cause.cause.message;
   }
   return null;
 }
