@@ -2,6 +2,7 @@ import type { PackedModelIndex } from '@rowsmith/contracts';
 import type { CausalLM } from './models/causal-lm.js';
 import { type CausalLMOptions, createCausalLM } from './models/decoder.js';
 import { StockOps } from './ops/stock-ops.js';
+import type { Handle } from './runtime/handle.js';
 import { openRuntime } from './runtime/open-runtime.js';
 
 export interface PackedModel {
@@ -14,6 +15,8 @@ export interface PackedModel {
 export interface Engine {
   /** Caller disposes. Throws EngineError `invalid_model` when file and index do not fit. */
   loadModel(model: PackedModel, options?: CausalLMOptions): Promise<CausalLM>;
+  /** Frees gradients and matrices that a model handed out. */
+  release(handles: Iterable<Handle>): void;
   /** Tensors alive in TensorFlow: the leak detector. */
   handleCount(): number;
 }
@@ -24,6 +27,7 @@ export async function openEngine(): Promise<Engine> {
   const ops = new StockOps(runtime);
   return {
     loadModel: async (model, options) => createCausalLM(ops, model, options),
+    release: (handles) => runtime.release(...handles),
     handleCount: () => runtime.handleCount,
   };
 }

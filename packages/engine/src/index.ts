@@ -9,4 +9,6 @@ export type {
   RowPlan,
 } from './models/causal-lm.js';
 export type { CausalLMOptions } from './models/decoder.js';
+export type { Handle } from './runtime/handle.js';
+export { philox, type RandomStream } from './runtime/philox.js';
 export type { TrainEvent, TrainInput, TrainMetrics } from './train/types.js';

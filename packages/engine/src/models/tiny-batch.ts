@@ -1,0 +1,36 @@
+import type { DecoderConfig } from '@rowsmith/contracts';
+import { philox } from '../runtime/philox.js';
+import type { Batch, CausalLM, RowPlan } from './causal-lm.js';
+
+/** Random tokens in `lengths.length` sequences padded to `length`; the first third of each is prompt (not labelled). */
+export function tinyBatch(
+  seed: number,
+  config: DecoderConfig,
+  lengths: readonly number[],
+  length = Math.max(...lengths),
+  padId = 0,
+): Batch {
+  const ids = new Int32Array(lengths.length * length).fill(padId);
+  const labels = new Int32Array(ids.length).fill(-100);
+  lengths.forEach((count, b) => {
+    // A stream a sequence: its tokens do not depend on the padding or on its neighbours.
+    const random = philox(seed, 'tiny batch', b);
+    for (let t = 0; t < count; t++) {
+      ids[b * length + t] = random.below(config.vocab_size);
+      if (t >= count / 3) labels[b * length + t] = ids[b * length + t] as number;
+    }
+  });
+  return { size: lengths.length, length, ids, labels };
+}
+
+/** Every `stride`-th row of the linears that `wanted` accepts. */
+export function tinyPlan(model: CausalLM, stride: number, wanted: (name: string) => boolean = () => true): RowPlan {
+  return {
+    modules: model.linears
+      .filter(({ name }) => wanted(name))
+      .map((linear) => ({
+        ...linear,
+        indices: Int32Array.from({ length: Math.ceil(linear.outFeatures / stride) }, (_, i) => i * stride),
+      })),
+  };
+}
