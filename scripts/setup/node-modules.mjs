@@ -36,7 +36,7 @@ export async function installModules(update) {
   try {
     const [command, args] = npmCommand(['ci', '--ignore-scripts', '--no-audit', '--no-fund']);
     const result = await runProgram(command, args, { cwd: root });
-    if (result.status !== 0) throw npmFailure(result);
+    if (result.status !== 0) throw npmFailure({ ...result, output: errorLines(result.output) });
   } finally {
     clearInterval(timer);
   }
@@ -49,6 +49,12 @@ function npmCommand(args) {
   const script = [process.env.npm_execpath, beside].find((path) => path?.endsWith('.js') && existsSync(path));
   return script ? [process.execPath, [script, ...args]] : ['npm', args];
 }
+
+/** npm ends with pages of usage; what went wrong stands first. @param {string} output */
+const errorLines = (output) => {
+  const lines = output.split('\n').filter((line) => /^npm error ./i.test(line));
+  return lines.length > 0 ? lines.slice(0, 12).join('\n') : output;
+};
 
 function npmFailure({ status, output }) {
   if (status === null) return new SetupFailure('npm was not found', 'install Node.js with npm');

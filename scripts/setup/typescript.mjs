@@ -24,7 +24,7 @@ export async function buildTypeScript(update, projects = []) {
     { cwd: root, onLine },
   );
   if (result.status !== 0) {
-    const errors = result.output.split('\n').filter((line) => /error TS|^\s/.test(line));
+    const errors = result.output.split('\n').filter((line) => /error TS|^ {2}/.test(line) && !/^ {4}\* /.test(line));
     throw new SetupFailure(
       `the TypeScript sources do not compile:\n${tail(errors.join('\n'), 30)}`,
       'correct them, or go back to a released commit',

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { NativeError } from './errors.js';
 import { fetchWheel } from './fetch-wheel.js';
 import type { OnProgress } from './progress.js';
-import { type FolderManifest, hasAllFiles, isWhole, publishFolder } from './verified-folder.js';
+import { type FolderManifest, isWhole, publishFolder } from './verified-folder.js';
 import { type NativeDevice, type PinnedWheel, tensorflowWheels } from './wheels.js';
 import { extractMember, listZip, type ZipMember } from './zip-reader.js';
 
@@ -43,9 +43,6 @@ export function libraryFolder(cache: string, device: NativeDevice): string {
 }
 
 const sourceOf = (wheel: PinnedWheel) => `${wheel.project}==${wheel.version} sha256:${wheel.sha256}`;
-
-export const hasLibrary = (cache: string, device: NativeDevice): Promise<boolean> =>
-  hasAllFiles(libraryFolder(cache, device), sourceOf(wheelFor(device)));
 
 /** Fetches and unpacks TensorFlow into the cache unless a copy is there whose files all have their SHA-256. */
 export async function ensureLibrary(
