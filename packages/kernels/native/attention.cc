@@ -1,6 +1,6 @@
 // Causal attention with grouped kv heads, block by block with a running softmax (FlashAttention, Dao et al., arXiv 2205.14135): no [T,T] matrix exists.
 // A query sees keys from max(starts[query], query - window + 1) to itself: `starts` gives packed examples a block-diagonal mask, `window` a sliding one.
-// One task is one (sequence, query head); tasks share nothing, so bits do not depend on the number of threads.
+// Tasks (one query head of one sequence) share nothing, so bits do not depend on the number of threads.
 #include <algorithm>
 #include <vector>
 
@@ -15,9 +15,14 @@ constexpr float kMasked = -1e30f;
 
 inline int64_t roundUp(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
+// Queries, outputs and their gradients are [B, K, T*G, D]: query t of head g of a kv group lies at row t*G + g. One task is one (b, k, g).
 struct Geometry {
-  int64_t batch, heads, kvHeads, length, width, padded, blocks;
-  int64_t kvOf(int64_t head) const { return head / (heads / kvHeads); }
+  int64_t batch, kvHeads, group, length, width, padded, blocks;
+  int64_t tasks() const { return batch * kvHeads * group; }
+  int64_t kvPlane(int64_t task) const { return task / group * length * width; }
+  int64_t queries(int64_t task) const { return task / group * group * length * width + task % group * width; }
+  int64_t lse(int64_t task) const { return task / group * group * length + task % group; }
+  int64_t stride() const { return group * width; }  // floats between a head's successive queries
 };
 
 // [T,D] -> transposed blocks [blocks][padded][kBlock], zero where there is no key.
@@ -30,11 +35,10 @@ void transposeBlocks(const float* in, const Geometry& g, float* out) {
   }
 }
 
-// Rows of `width` floats, `stride` apart, times `factor`, into rows of `padded`; missing rows and columns are zero.
-void copyRows(const float* in, int64_t stride, int rows, const Geometry& g, float factor, float* out) {
-  std::fill(out, out + kBlock * g.padded, 0.0f);
-  for (int i = 0; i < rows; ++i)
-    for (int64_t d = 0; d < g.width; ++d) out[i * g.padded + d] = in[i * stride + d] * factor;
+// Rows of `width` floats, `stride` apart, into rows of `padded`; missing rows and columns are zero.
+void copyRows(const float* in, int64_t stride, int rows, const Geometry& g, float* out) {
+  if (rows < kBlock || g.width < g.padded) std::fill(out, out + kBlock * g.padded, 0.0f);
+  for (int i = 0; i < rows; ++i) std::memcpy(out + i * g.padded, in + i * stride, g.width * sizeof(float));
 }
 
 // First key that each query of a block may see, and the first block that any of them needs.
@@ -68,9 +72,10 @@ struct Inputs {
 };
 
 Geometry geometryOf(Call& call, TF_Tensor* tq, TF_Tensor* tk, TF_Tensor* tv) {
-  Geometry g{call.dim(tq, 0), call.dim(tq, 1), call.dim(tk, 1), call.dim(tq, 2), call.dim(tq, 3), 0, 0};
-  call.require(g.kvHeads > 0 && g.heads % g.kvHeads == 0, "the number of heads must be a multiple of the number of kv heads");
-  call.require(call.dim(tk, 0) == g.batch && call.dim(tk, 2) == g.length && call.dim(tk, 3) == g.width, "k does not fit q");
+  Geometry g{call.dim(tq, 0), call.dim(tk, 1), 0, call.dim(tk, 2), call.dim(tk, 3), 0, 0};
+  call.require(g.length > 0 && call.dim(tq, 2) % g.length == 0 && call.dim(tq, 2) > 0, "q must have a whole number of queries for each key");
+  call.require(call.dim(tk, 0) == g.batch && call.dim(tq, 1) == g.kvHeads && call.dim(tq, 3) == g.width, "k does not fit q");
+  if (call.ok()) g.group = call.dim(tq, 2) / g.length;
   call.require(call.dim(tv, 0) == g.batch && call.dim(tv, 1) == g.kvHeads && call.dim(tv, 2) == g.length && call.dim(tv, 3) == g.width, "v does not fit k");
   g.padded = roundUp(g.width, kLanes);
   g.blocks = (g.length + kBlock - 1) / kBlock;
@@ -83,31 +88,29 @@ Inputs inputsOf(Call& call, TF_Tensor* tq, TF_Tensor* tk, TF_Tensor* tv, TF_Tens
   return in;
 }
 
-// q [B,H,T,D], k [B,K,T,D], v [B,K,T,D], starts [B*T] or [0] -> o [B*T, H*D], lse [B,H,T]
+// q [B,K,T*G,D] (scaled already), k [B,K,T,D], v [B,K,T,D], starts [B*T] or [0] -> o [B,K,T*G,D], lse [B,K,T*G,1]
 struct Attention {
-  explicit Attention(Attributes& a) : scale(a.number("scale")), window(a.integer("window")) {}
+  explicit Attention(Attributes& a) : window(a.integer("window")) {}
   void compute(Call& call) {
     TF_Tensor *tq = call.input(0), *tk = call.input(1), *tv = call.input(2), *ts = call.input(3);
     const Inputs in = inputsOf(call, tq, tk, tv, ts, "starts");
     const Geometry g = geometryOf(call, tq, tk, tv);
     call.require(in.startCount == 0 || in.startCount == g.batch * g.length, "starts must have one entry per token");
-    float* o = call.output(0, {g.batch * g.length, g.heads * g.width});
-    float* lse = call.output(1, {g.batch, g.heads, g.length});
+    float* o = call.output(0, {g.batch, g.kvHeads, g.length * g.group, g.width});
+    float* lse = call.output(1, {g.batch, g.kvHeads, g.length * g.group, 1});
     if (!call.ok()) return;
-    const int64_t tasks = g.batch * g.heads, plane = g.length * g.width;
 #pragma omp parallel
     {
       std::vector<float> kt(g.blocks * g.padded * kBlock), vp(kBlock * g.padded), qb(kBlock * g.padded), ob(kBlock * g.padded), s(kBlock * kBlock);
       std::vector<float> highest(kBlock), total(kBlock);
 #pragma omp for schedule(dynamic, 1)
-      for (int64_t task = 0; task < tasks; ++task) {
-        const int64_t b = task / g.heads, h = task % g.heads;
-        const float *q = in.q + task * plane, *k = in.k + (b * g.kvHeads + g.kvOf(h)) * plane, *v = in.v + (b * g.kvHeads + g.kvOf(h)) * plane;
-        const Reach reach{in.startCount ? in.starts + b * g.length : nullptr, window};
+      for (int64_t task = 0; task < g.tasks(); ++task) {
+        const float *q = in.q + g.queries(task), *k = in.k + g.kvPlane(task), *v = in.v + g.kvPlane(task);
+        const Reach reach{in.startCount ? in.starts + task / (g.kvHeads * g.group) * g.length : nullptr, window};
         transposeBlocks(k, g, kt.data());
         for (int64_t q0 = 0; q0 < g.length; q0 += kBlock) {
           const int rows = static_cast<int>(std::min<int64_t>(kBlock, g.length - q0));
-          copyRows(q + q0 * g.width, g.width, rows, g, scale, qb.data());
+          copyRows(q + q0 * g.stride(), g.stride(), rows, g, qb.data());
           std::fill(ob.begin(), ob.end(), 0.0f);
           std::fill(highest.begin(), highest.end(), kMasked);
           std::fill(total.begin(), total.end(), 0.0f);
@@ -118,14 +121,14 @@ struct Attention {
             gemmBlock(qb.data(), g.padded, 1, kt.data() + kb * g.padded * kBlock, kBlock, s.data(), kBlock, rows, kBlock, g.width);
             maskBlock(s.data(), q0, k0, rows, reach);
             softmaxStep(s.data(), rows, ob.data(), g.padded, highest.data(), total.data());
-            copyRows(v + k0 * g.width, g.width, keys, g, 1.0f, vp.data());
+            copyRows(v + k0 * g.width, g.width, keys, g, vp.data());
             gemmBlock(s.data(), kBlock, 1, vp.data(), g.padded, ob.data(), g.padded, rows, g.padded, keys);
           }
           for (int i = 0; i < rows; ++i) {
             const float inverse = 1.0f / total[i];
-            float* out = o + (b * g.length + q0 + i) * g.heads * g.width + h * g.width;
+            float* out = o + g.queries(task) + (q0 + i) * g.stride();
             for (int64_t d = 0; d < g.width; ++d) out[d] = ob[i * g.padded + d] * inverse;
-            lse[task * g.length + q0 + i] = highest[i] + std::log(total[i]);
+            lse[g.lse(task) + (q0 + i) * g.group] = highest[i] + std::log(total[i]);
           }
         }
       }
@@ -154,51 +157,49 @@ struct Attention {
       total[i] += sumLanes(sum);
     }
   }
-  float scale;
   int64_t window;
 };
 
-// q, k, v, starts, o [B*T, H*D], lse [B,H,T], do [B*T, H*D] -> dq [B,H,T,D], dk [B,K,T,D], dv [B,K,T,D]
-// P = exp(S - lse), dV = P^T dO, dP = dO V^T, dS = P (dP - rowsum(dO o)), dQ = dS K scale, dK = dS^T Q scale
+// q, k, v, starts, o [B,K,T*G,D], lse [B,K,T*G,1], do [B,K,T*G,D] -> dq [B,K,T*G,D] (of the scaled q), dk [B,K,T,D], dv [B,K,T,D]
+// P = exp(S - lse), dV = P^T dO, dP = dO V^T, dS = P (dP - rowsum(dO o)), dQ = dS K, dK = dS^T Q
 struct AttentionGrad {
-  explicit AttentionGrad(Attributes& a) : scale(a.number("scale")), window(a.integer("window")) {}
+  explicit AttentionGrad(Attributes& a) : window(a.integer("window")) {}
   void compute(Call& call) {
     TF_Tensor *tq = call.input(0), *tk = call.input(1), *tv = call.input(2), *ts = call.input(3), *to = call.input(4), *tl = call.input(5), *td = call.input(6);
     const Inputs in = inputsOf(call, tq, tk, tv, ts, "starts");
     const Geometry g = geometryOf(call, tq, tk, tv);
-    const float *o = call.floats(to, 2, "o"), *lse = call.floats(tl, 3, "lse"), *dout = call.floats(td, 2, "do");
-    const int64_t rowWidth = g.heads * g.width;
-    call.require(call.dim(to, 0) == g.batch * g.length && call.dim(to, 1) == rowWidth && call.dim(td, 0) == g.batch * g.length && call.dim(td, 1) == rowWidth, "o and do do not fit q");
+    const float *o = call.floats(to, 4, "o"), *lse = call.floats(tl, 4, "lse"), *dout = call.floats(td, 4, "do");
+    const int64_t all = call.ok() ? TF_TensorElementCount(tq) : 0;
+    call.require(call.ok() && TF_TensorElementCount(to) == all && TF_TensorElementCount(td) == all && TF_TensorElementCount(tl) * g.width == all, "o, lse and do do not fit q");
     call.require(in.startCount == 0 || in.startCount == g.batch * g.length, "starts must have one entry per token");
-    float* dq = call.output(0, {g.batch, g.heads, g.length, g.width});
+    float* dq = call.output(0, {g.batch, g.kvHeads, g.length * g.group, g.width});
     float* dk = call.output(1, {g.batch, g.kvHeads, g.length, g.width});
     float* dv = call.output(2, {g.batch, g.kvHeads, g.length, g.width});
     if (!call.ok()) return;
-    const int64_t tasks = g.batch * g.heads, plane = g.length * g.width, padPlane = g.blocks * kBlock * g.padded;
+    const int64_t padPlane = g.blocks * kBlock * g.padded, stride = g.stride();
     // Per query head, summed over the group afterwards in a fixed order.
-    std::vector<float> dkHeads(tasks * padPlane), dvHeads(tasks * padPlane);
+    std::vector<float> dkHeads(g.tasks() * padPlane), dvHeads(g.tasks() * padPlane);
 #pragma omp parallel
     {
       std::vector<float> kt(padPlane), vt(padPlane), kp(padPlane), qb(kBlock * g.padded), gb(kBlock * g.padded), dqb(kBlock * g.padded), p(kBlock * kBlock), dp(kBlock * kBlock);
       std::vector<float> dots(kBlock);
 #pragma omp for schedule(dynamic, 1)
-      for (int64_t task = 0; task < tasks; ++task) {
-        const int64_t b = task / g.heads, h = task % g.heads, kv = (b * g.kvHeads + g.kvOf(h)) * plane;
-        const float* q = in.q + task * plane;
-        const Reach reach{in.startCount ? in.starts + b * g.length : nullptr, window};
+      for (int64_t task = 0; task < g.tasks(); ++task) {
+        const int64_t kv = g.kvPlane(task), base = g.queries(task);
+        const Reach reach{in.startCount ? in.starts + task / (g.kvHeads * g.group) * g.length : nullptr, window};
         float *dkh = dkHeads.data() + task * padPlane, *dvh = dvHeads.data() + task * padPlane;
         transposeBlocks(in.k + kv, g, kt.data());
         transposeBlocks(in.v + kv, g, vt.data());
         for (int64_t k0 = 0; k0 < g.length; k0 += kBlock)
-          copyRows(in.k + kv + k0 * g.width, g.width, static_cast<int>(std::min<int64_t>(kBlock, g.length - k0)), g, 1.0f, kp.data() + k0 * g.padded);
+          copyRows(in.k + kv + k0 * g.width, g.width, static_cast<int>(std::min<int64_t>(kBlock, g.length - k0)), g, kp.data() + k0 * g.padded);
         for (int64_t q0 = 0; q0 < g.length; q0 += kBlock) {
           const int rows = static_cast<int>(std::min<int64_t>(kBlock, g.length - q0));
-          const int64_t at = (b * g.length + q0) * rowWidth + h * g.width;
-          copyRows(q + q0 * g.width, g.width, rows, g, scale, qb.data());
-          copyRows(dout + at, rowWidth, rows, g, 1.0f, gb.data());
+          const int64_t at = base + q0 * stride;
+          copyRows(in.q + at, stride, rows, g, qb.data());
+          copyRows(dout + at, stride, rows, g, gb.data());
           for (int i = 0; i < rows; ++i) {
             float dot = 0.0f;
-            for (int64_t d = 0; d < g.width; ++d) dot += dout[at + i * rowWidth + d] * o[at + i * rowWidth + d];
+            for (int64_t d = 0; d < g.width; ++d) dot += dout[at + i * stride + d] * o[at + i * stride + d];
             dots[i] = dot;
           }
           std::fill(dqb.begin(), dqb.end(), 0.0f);
@@ -210,7 +211,7 @@ struct AttentionGrad {
             gemmBlock(gb.data(), g.padded, 1, vt.data() + kb * g.padded * kBlock, kBlock, dp.data(), kBlock, rows, kBlock, g.width);
             maskBlock(p.data(), q0, k0, rows, reach);
             for (int i = 0; i < rows; ++i) {
-              const float l = lse[task * g.length + q0 + i], dot = dots[i];
+              const float l = lse[g.lse(task) + (q0 + i) * g.group], dot = dots[i];
               for (int j = 0; j < kBlock; j += kLanes) {
                 const Vec e = expOf(load(p.data() + i * kBlock + j) - l);
                 store(p.data() + i * kBlock + j, e);
@@ -222,16 +223,16 @@ struct AttentionGrad {
             gemmBlock(dp.data(), kBlock, 1, kp.data() + k0 * g.padded, g.padded, dqb.data(), g.padded, rows, g.padded, kBlock);
           }
           for (int i = 0; i < rows; ++i)
-            for (int64_t d = 0; d < g.width; ++d) dq[task * plane + (q0 + i) * g.width + d] = dqb[i * g.padded + d] * scale;
+            for (int64_t d = 0; d < g.width; ++d) dq[at + i * stride + d] = dqb[i * g.padded + d];
         }
       }
 #pragma omp for schedule(static)
       for (int64_t kvTask = 0; kvTask < g.batch * g.kvHeads; ++kvTask) {
-        const int64_t group = g.heads / g.kvHeads, b = kvTask / g.kvHeads, first = b * g.heads + (kvTask % g.kvHeads) * group;
+        const int64_t first = kvTask * g.group, plane = g.length * g.width;
         for (int64_t t = 0; t < g.length; ++t)
           for (int64_t d = 0; d < g.width; ++d) {
             float sumK = 0.0f, sumV = 0.0f;
-            for (int64_t h = first; h < first + group; ++h) {
+            for (int64_t h = first; h < first + g.group; ++h) {
               sumK += dkHeads[h * padPlane + t * g.padded + d];
               sumV += dvHeads[h * padPlane + t * g.padded + d];
             }
@@ -241,18 +242,17 @@ struct AttentionGrad {
       }
     }
   }
-  float scale;
   int64_t window;
 };
 
 }  // namespace
 
 void registerAttention() {
-  registerOp<Attention>({"RowsmithAttention", {"q: float", "k: float", "v: float", "starts: int32"}, {"o: float", "lse: float"}, {"scale: float", "window: int"}});
+  registerOp<Attention>({"RowsmithAttention", {"q: float", "k: float", "v: float", "starts: int32"}, {"o: float", "lse: float"}, {"window: int"}});
   registerOp<AttentionGrad>({"RowsmithAttentionGrad",
                              {"q: float", "k: float", "v: float", "starts: int32", "o: float", "lse: float", "do: float"},
                              {"dq: float", "dk: float", "dv: float"},
-                             {"scale: float", "window: int"}});
+                             {"window: int"}});
 }
 
 }  // namespace rowsmith

@@ -6,7 +6,7 @@ namespace rowsmith {
 namespace {
 
 // logits [n,V] (overwritten with dlogits = (softmax - onehot) * scale when scale != 0), labels [n], scale [1]
-// -> loss [n] in nats, correct [n] (1 where the label has the highest logit; ties go to the lower id)
+// -> loss [n] in nats, predicted [n] (id of the highest logit; ties go to the lower id)
 struct CrossEntropy {
   explicit CrossEntropy(Attributes&) {}
   void compute(Call& call) {
@@ -18,7 +18,7 @@ struct CrossEntropy {
     call.require(call.dim(ty, 0) == n && v > 0, "labels must have one entry per row of logits");
     for (int64_t i = 0; call.ok() && i < n; ++i) call.require(labels[i] >= 0 && labels[i] < v, "a label lies outside the vocabulary");
     float* loss = call.output(0, {n});
-    float* correct = call.output(1, {n});
+    int32_t* predicted = call.integerOutput(1, {n});
     if (!call.ok()) return;
     const float scale = scales[0];
 #pragma omp parallel for schedule(static)
@@ -31,8 +31,8 @@ struct CrossEntropy {
       for (; j + kLanes <= v; j += kLanes) m = maxOf(m, load(row + j));
       float highest = maxLanes(m);
       for (; j < v; ++j) highest = row[j] > highest ? row[j] : highest;
-      bool first = own == highest;
-      for (j = 0; first && j < label; ++j) first = row[j] < highest;
+      for (j = 0; row[j] != highest && j < v - 1;) ++j;  // NaN logits: ends at the last id
+      predicted[i] = static_cast<int32_t>(j);
       Vec sums{};
       for (j = 0; j + kLanes <= v; j += kLanes) {
         const Vec e = expOf(load(row + j) - highest);
@@ -48,7 +48,6 @@ struct CrossEntropy {
         total += sumLanes(e);
       }
       loss[i] = std::log(total) + highest - own;
-      correct[i] = first ? 1.0f : 0.0f;
       if (scale != 0.0f) {
         const float factor = scale / total;
         for (j = 0; j < v; ++j) row[j] *= factor;
@@ -61,7 +60,7 @@ struct CrossEntropy {
 }  // namespace
 
 void registerCrossEntropy() {
-  registerOp<CrossEntropy>({"RowsmithCrossEntropy", {"logits: float", "labels: int32", "scale: float"}, {"loss: float", "correct: float"}, {}});
+  registerOp<CrossEntropy>({"RowsmithCrossEntropy", {"logits: float", "labels: int32", "scale: float"}, {"loss: float", "predicted: int32"}, {}});
 }
 
 }  // namespace rowsmith

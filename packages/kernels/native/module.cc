@@ -5,7 +5,7 @@
 
 extern "C" NAPI_MODULE_EXPORT napi_value napi_register_module_v1(napi_env env, napi_value exports) {
   rowsmith::registerRmsNorm();
-  rowsmith::registerRope();
+  rowsmith::registerHeads();
   rowsmith::registerSwiglu();
   rowsmith::registerAttention();
   rowsmith::registerCrossEntropy();

@@ -46,16 +46,8 @@ class Call {
 
   int64_t dim(TF_Tensor* tensor, int axis) const { return failed_ || axis >= TF_NumDims(tensor) ? 0 : TF_Dim(tensor, axis); }
 
-  float* output(int index, std::initializer_list<int64_t> shape) {
-    if (failed_) return nullptr;
-    std::vector<int64_t> dims(shape);
-    int64_t count = 1;
-    for (int64_t d : dims) count *= d;
-    TF_Tensor* tensor = TF_AllocateOutput(context_, index, TF_FLOAT, dims.data(), static_cast<int>(dims.size()), count * sizeof(float), status_);
-    if (!check()) return nullptr;
-    owned_.push_back(tensor);
-    return static_cast<float*>(TF_TensorData(tensor));
-  }
+  float* output(int index, std::initializer_list<int64_t> shape) { return static_cast<float*>(allocate(index, shape, TF_FLOAT)); }
+  int32_t* integerOutput(int index, std::initializer_list<int64_t> shape) { return static_cast<int32_t*>(allocate(index, shape, TF_INT32)); }
   void setOutput(int index, TF_Tensor* tensor) {
     if (failed_) return;
     TF_SetOutput(context_, index, tensor, status_);
@@ -72,6 +64,17 @@ class Call {
   }
 
  private:
+  void* allocate(int index, std::initializer_list<int64_t> shape, TF_DataType type) {
+    if (failed_) return nullptr;
+    std::vector<int64_t> dims(shape);
+    int64_t count = 1;
+    for (int64_t d : dims) count *= d;
+    // Both types have four bytes.
+    TF_Tensor* tensor = TF_AllocateOutput(context_, index, type, dims.data(), static_cast<int>(dims.size()), count * sizeof(float), status_);
+    if (!check()) return nullptr;
+    owned_.push_back(tensor);
+    return TF_TensorData(tensor);
+  }
   bool check() {
     if (TF_GetCode(status_) == TF_OK) return true;
     failed_ = true;
@@ -160,7 +163,7 @@ void registerOp(const OpSpec& spec) {
 }
 
 void registerRmsNorm();
-void registerRope();
+void registerHeads();
 void registerSwiglu();
 void registerAttention();
 void registerCrossEntropy();

@@ -1,4 +1,4 @@
-// Gated activations on the fused matrix [gate | up]: y = act(gate) * up. act = SiLU (Llama, Qwen, Mistral, Phi) or tanh-GELU (Gemma).
+// Gated activations: y = act(gate) * up. act = SiLU (Llama, Qwen, Mistral, Phi) or tanh-GELU (Gemma).
 #include "op.h"
 #include "vec.h"
 
@@ -40,47 +40,46 @@ inline Vec loadPart(const float* p, int count) {
 }
 inline void storePart(float* p, Vec v, int count) { std::memcpy(p, &v, count * sizeof(float)); }
 
-// gate_up [N,2F] -> y [N,F]
+// gate, up [N,F] -> y [N,F]
 struct Swiglu {
   explicit Swiglu(Attributes& a) : gelu(a.text("act") == "gelu_tanh") {}
   void compute(Call& call) {
-    TF_Tensor* t = call.input(0);
-    const float* in = call.floats(t, 2, "gate_up");
-    const int64_t n = call.dim(t, 0), f = call.dim(t, 1) / 2;
-    call.require(call.dim(t, 1) == 2 * f, "gate_up must have an even width");
+    TF_Tensor *tg = call.input(0), *tu = call.input(1);
+    const float *gate = call.floats(tg, 2, "gate"), *up = call.floats(tu, 2, "up");
+    const int64_t n = call.dim(tg, 0), f = call.dim(tg, 1);
+    call.require(call.dim(tu, 0) == n && call.dim(tu, 1) == f, "shapes of gate and up do not agree");
     float* y = call.output(0, {n, f});
     if (!call.ok()) return;
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; ++i) {
-      const float *g = in + i * 2 * f, *u = g + f;
-      float* out = y + i * f;
-      forRow(f, [&](int64_t j, int count) { storePart(out + j, gateOf(loadPart(g + j, count), gelu).value * loadPart(u + j, count), count); });
-    }
+    for (int64_t i = 0; i < n; ++i)
+      forRow(f, [&](int64_t j, int count) {
+        const int64_t at = i * f + j;
+        storePart(y + at, gateOf(loadPart(gate + at, count), gelu).value * loadPart(up + at, count), count);
+      });
   }
   bool gelu;
 };
 
-// dy [N,F], gate_up [N,2F] -> dgate_up [N,2F]
+// dact, gate, up [N,F] -> act = act(gate) * up again, dgate, dup [N,F]
 struct SwigluGrad {
   explicit SwigluGrad(Attributes& a) : gelu(a.text("act") == "gelu_tanh") {}
   void compute(Call& call) {
-    TF_Tensor *td = call.input(0), *t = call.input(1);
-    const float *dy = call.floats(td, 2, "dy"), *in = call.floats(t, 2, "gate_up");
-    const int64_t n = call.dim(t, 0), f = call.dim(td, 1);
-    call.require(call.dim(t, 1) == 2 * f && call.dim(td, 0) == n, "shapes of dy and gate_up do not agree");
-    float* out = call.output(0, {n, 2 * f});
+    TF_Tensor *td = call.input(0), *tg = call.input(1), *tu = call.input(2);
+    const float *d = call.floats(td, 2, "dact"), *gate = call.floats(tg, 2, "gate"), *up = call.floats(tu, 2, "up");
+    const int64_t n = call.dim(tg, 0), f = call.dim(tg, 1);
+    call.require(call.dim(td, 0) == n && call.dim(td, 1) == f && call.dim(tu, 0) == n && call.dim(tu, 1) == f, "shapes of dact, gate and up do not agree");
+    float *act = call.output(0, {n, f}), *dgate = call.output(1, {n, f}), *dup = call.output(2, {n, f});
     if (!call.ok()) return;
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; ++i) {
-      const float *g = in + i * 2 * f, *u = g + f, *d = dy + i * f;
-      float *dg = out + i * 2 * f, *du = dg + f;
+    for (int64_t i = 0; i < n; ++i)
       forRow(f, [&](int64_t j, int count) {
-        const Gate a = gateOf(loadPart(g + j, count), gelu);
-        const Vec dv = loadPart(d + j, count);
-        storePart(dg + j, dv * loadPart(u + j, count) * a.slope, count);
-        storePart(du + j, dv * a.value, count);
+        const int64_t at = i * f + j;
+        const Gate g = gateOf(loadPart(gate + at, count), gelu);
+        const Vec u = loadPart(up + at, count), dv = loadPart(d + at, count);
+        storePart(act + at, g.value * u, count);
+        storePart(dgate + at, dv * u * g.slope, count);
+        storePart(dup + at, dv * g.value, count);
       });
-    }
   }
   bool gelu;
 };
@@ -88,8 +87,8 @@ struct SwigluGrad {
 }  // namespace
 
 void registerSwiglu() {
-  registerOp<Swiglu>({"RowsmithSwiglu", {"gate_up: float"}, {"y: float"}, {"act: string"}});
-  registerOp<SwigluGrad>({"RowsmithSwigluGrad", {"dy: float", "gate_up: float"}, {"dgate_up: float"}, {"act: string"}});
+  registerOp<Swiglu>({"RowsmithSwiglu", {"gate: float", "up: float"}, {"y: float"}, {"act: string"}});
+  registerOp<SwigluGrad>({"RowsmithSwigluGrad", {"dact: float", "gate: float", "up: float"}, {"act_again: float", "dgate: float", "dup: float"}, {"act: string"}});
 }
 
 }  // namespace rowsmith

@@ -6,8 +6,8 @@ import { kernelsBuild } from './build-key.js';
 export const kernelOps = [
   'RowsmithRmsNorm',
   'RowsmithRmsNormGrad',
-  'RowsmithRopeSplit',
-  'RowsmithRopeMerge',
+  'RowsmithSplitHeads',
+  'RowsmithMergeHeads',
   'RowsmithSwiglu',
   'RowsmithSwigluGrad',
   'RowsmithAttention',

@@ -9,7 +9,7 @@ interface RawTensor {
 interface RawBinding {
   createTensor(shape: readonly number[], dtype: number, values: Float32Array | Int32Array): number;
   deleteTensor(id: number): void;
-  tensorDataSync(id: number): Float32Array;
+  tensorDataSync(id: number): Float32Array | Int32Array;
   executeOp(name: string, attributes: readonly object[], inputs: readonly number[], outputs: number): RawTensor[];
   getNumOfTensors(): number;
   readonly TF_FLOAT: number;
@@ -35,13 +35,13 @@ export interface OpCaller {
     inputs: readonly HostTensor[],
     outputs: number,
     keep?: readonly number[],
-  ): Float32Array[];
+  ): (Float32Array | Int32Array)[];
   /** Live tensors: must be the same before and after. */
   handles(): number;
 }
 
 /** Integer attributes are those named here; other numbers are floats. */
-const integers = new Set(['batch', 'heads', 'kv_heads', 'window', 'offset', 'rows', 'columns']);
+const integers = new Set(['batch', 'heads', 'kv_heads', 'head_dim', 'window', 'offset', 'rows', 'columns']);
 
 export async function openOpCaller(): Promise<OpCaller> {
   const tf = await loadTensorFlow();
