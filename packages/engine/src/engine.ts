@@ -1,6 +1,8 @@
 import type { PackedModelIndex } from '@rowsmith/contracts';
+import { loadKernels } from '@rowsmith/kernels';
 import type { CausalLM } from './models/causal-lm.js';
 import { type CausalLMOptions, createCausalLM } from './models/decoder.js';
+import { FusedOps } from './ops/fused-ops.js';
 import { StockOps } from './ops/stock-ops.js';
 import type { Handle } from './runtime/handle.js';
 import { openRuntime } from './runtime/open-runtime.js';
@@ -13,6 +15,8 @@ export interface PackedModel {
 
 /** TensorFlow in this process. One per process: calls block the event loop, so never in a process that answers requests. */
 export interface Engine {
+  /** Which operators compute: `fused` (packages/kernels), or `stock` with the reason. Results differ by rounding. */
+  readonly operators: { readonly kind: 'fused' } | { readonly kind: 'stock'; readonly reason: string };
   /** Caller disposes. Throws EngineError `invalid_model` when file and index do not fit. */
   loadModel(model: PackedModel, options?: CausalLMOptions): Promise<CausalLM>;
   /** Frees gradients and matrices that a model handed out. */
@@ -24,8 +28,10 @@ export interface Engine {
 /** Loads TensorFlow on the first call. */
 export async function openEngine(): Promise<Engine> {
   const runtime = await openRuntime();
-  const ops = new StockOps(runtime);
+  const kernels = await loadKernels();
+  const ops = kernels.loaded ? new FusedOps(runtime) : new StockOps(runtime);
   return {
+    operators: kernels.loaded ? { kind: 'fused' } : { kind: 'stock', reason: kernels.reason },
     loadModel: async (model, options) => createCausalLM(ops, model, options),
     release: (handles) => runtime.release(...handles),
     handleCount: () => runtime.handleCount,

@@ -1,0 +1,135 @@
+import { type Attribute, attribute } from '../runtime/binding.js';
+import type { Handle } from '../runtime/handle.js';
+import type { Runtime } from '../runtime/runtime.js';
+import type { HeadShape, RopeTable } from './ops.js';
+import { chunkRows } from './stock-cross-entropy.js';
+import { StockOps } from './stock-ops.js';
+
+const silu: readonly Attribute[] = [attribute.string('act', 'silu')];
+const noWindow: readonly Attribute[] = [attribute.int('window', 0)];
+
+/**
+ * StockOps with the operators of packages/kernels where they exist: one pass over memory instead of five to ten, and attention that never
+ * stores probabilities. Needs `loadKernels()` before. Results differ from StockOps by rounding only; each override has it as its twin in tests.
+ */
+export class FusedOps extends StockOps {
+  readonly #none: Handle;
+  readonly #everything: Handle;
+  readonly #headAttributes = new Map<string, readonly Attribute[]>();
+  readonly #epsAttributes = new Map<number, readonly Attribute[]>();
+
+  constructor(runtime: Runtime) {
+    super(runtime);
+    this.#none = runtime.own(runtime.upload(new Float32Array(0), [0], 'f32'));
+    this.#everything = runtime.own(runtime.upload(new Int32Array(0), [0], 'i32'));
+  }
+
+  override rmsNorm(x: Handle, weight: Handle, eps: number): Handle {
+    return this.#norm(x, this.#none, weight, eps).normed;
+  }
+  override addRmsNorm(x: Handle, delta: Handle, weight: Handle, eps: number): { sum: Handle; normed: Handle } {
+    return this.#norm(x, delta, weight, eps);
+  }
+  override rmsNormBackward(dy: Handle, x: Handle, weight: Handle, eps: number, residual?: Handle): { dx: Handle; normed: Handle } {
+    const [dx, normed] = this.runtime.executeMany('RowsmithRmsNormGrad', [dy, x, weight, residual ?? this.#none], 2, this.#eps(eps));
+    return { dx: dx as Handle, normed: normed as Handle };
+  }
+
+  override splitHeads(x: Handle, shape: HeadShape): Handle {
+    return this.runtime.execute('RowsmithSplitHeads', [x, this.#none, this.#none], this.#heads(shape));
+  }
+  override mergeHeads(x: Handle, shape: HeadShape): Handle {
+    return this.runtime.execute('RowsmithMergeHeads', [x, this.#none, this.#none], this.#heads(shape));
+  }
+  override splitHeadsRope(x: Handle, shape: HeadShape, { cos, sin }: RopeTable): Handle {
+    return this.runtime.execute('RowsmithSplitHeads', [x, cos, sin], this.#heads(shape));
+  }
+  override splitHeadsRopeBackward(dy: Handle, shape: HeadShape, { cos, sin }: RopeTable): Handle {
+    return this.runtime.execute('RowsmithMergeHeads', [dy, cos, sin], this.#heads(shape));
+  }
+
+  override causalAttention(q: Handle, k: Handle, v: Handle, _shape: HeadShape): { out: Handle; lse: Handle } {
+    const [out, lse] = this.runtime.executeMany('RowsmithAttention', [q, k, v, this.#everything], 2, noWindow);
+    return { out: out as Handle, lse: lse as Handle };
+  }
+  override causalAttentionForward(q: Handle, k: Handle, v: Handle, shape: HeadShape): Handle {
+    return this.runtime.scope((keep) => keep(this.causalAttention(q, k, v, shape).out));
+  }
+  override causalAttentionBackward(
+    dOut: Handle,
+    { q, k, v, out, lse }: { q: Handle; k: Handle; v: Handle; out: Handle; lse: Handle },
+    _shape: HeadShape,
+  ): { dq: Handle; dk: Handle; dv: Handle } {
+    const [dq, dk, dv] = this.runtime.executeMany('RowsmithAttentionGrad', [q, k, v, this.#everything, out, lse, dOut], 3, noWindow);
+    return { dq: dq as Handle, dk: dk as Handle, dv: dv as Handle };
+  }
+
+  override swiGlu(gate: Handle, up: Handle): Handle {
+    return this.runtime.execute('RowsmithSwiglu', [gate, up], silu);
+  }
+  override swiGluBackward(dAct: Handle, gate: Handle, up: Handle): { act: Handle; dGate: Handle; dUp: Handle } {
+    const [act, dGate, dUp] = this.runtime.executeMany('RowsmithSwigluGrad', [dAct, gate, up], 3, silu);
+    return { act: act as Handle, dGate: dGate as Handle, dUp: dUp as Handle };
+  }
+
+  override crossEntropy(hidden: Handle, head: Handle, labels: Handle): { loss: Handle; predicted: Handle; dHidden: Handle } {
+    const { loss, predicted, dHidden } = this.#entropy(hidden, head, labels, true);
+    return { loss, predicted, dHidden: dHidden as Handle };
+  }
+  override crossEntropyForward(hidden: Handle, head: Handle, labels: Handle): { loss: Handle; predicted: Handle } {
+    const { loss, predicted } = this.#entropy(hidden, head, labels, false);
+    return { loss, predicted };
+  }
+
+  /** The operator turns logits into their gradient in place: half the memory of the stock form, or twice the rows at a time. */
+  #entropy(hidden: Handle, head: Handle, labels: Handle, backward: boolean): { loss: Handle; predicted: Handle; dHidden?: Handle } {
+    const { runtime, o } = this;
+    const rows = hidden.shape[0] ?? 0;
+    const step = 2 * chunkRows(head.shape[0] ?? 1);
+    return runtime.scope((keep) => {
+      const scale = runtime.literal(backward ? 1 : 0);
+      const chunks = Array.from({ length: Math.ceil(rows / step) }, (_, i) => {
+        const start = i * step;
+        const count = Math.min(step, rows - start);
+        return runtime.scope((keepChunk) => {
+          const logits = o.matMul(o.slice(hidden, [start, 0], [count, -1]), head, 'b');
+          const inputs = [logits, o.slice(labels, [start], [count]), scale];
+          const [loss, predicted] = runtime.executeMany('RowsmithCrossEntropy', inputs, 2);
+          return {
+            loss: keepChunk(loss as Handle),
+            predicted: keepChunk(predicted as Handle),
+            dHidden: backward ? [keepChunk(o.matMul(logits, head))] : [],
+          };
+        });
+      });
+      const joined = (parts: readonly Handle[]) => keep(o.concat(parts, 0));
+      const loss = joined(chunks.map((chunk) => chunk.loss));
+      const predicted = joined(chunks.map((chunk) => chunk.predicted));
+      return backward ? { loss, predicted, dHidden: joined(chunks.flatMap((chunk) => chunk.dHidden)) } : { loss, predicted };
+    });
+  }
+
+  #norm(x: Handle, delta: Handle, weight: Handle, eps: number): { sum: Handle; normed: Handle } {
+    const [normed, sum] = this.runtime.executeMany('RowsmithRmsNorm', [x, delta, weight], 2, this.#eps(eps));
+    return { normed: normed as Handle, sum: sum as Handle };
+  }
+
+  #eps(eps: number): readonly Attribute[] {
+    const known = this.#epsAttributes.get(eps);
+    if (known) return known;
+    const attributes = [attribute.float('eps', eps)];
+    this.#epsAttributes.set(eps, attributes);
+    return attributes;
+  }
+
+  #heads({ batch, heads, kvHeads, headDim }: HeadShape): readonly Attribute[] {
+    const key = `${batch} ${heads} ${kvHeads} ${headDim}`;
+    let attributes = this.#headAttributes.get(key);
+    if (!attributes) {
+      const sizes = { batch, heads, kv_heads: kvHeads, head_dim: headDim };
+      attributes = Object.entries(sizes).map(([name, value]) => attribute.int(name, value));
+      this.#headAttributes.set(key, attributes);
+    }
+    return attributes;
+  }
+}
