@@ -1,0 +1,31 @@
+import type { EncodedExample } from '@rowsmith/contracts';
+import type { Batch } from '../models/causal-lm.js';
+
+/** Label of a position that does not count. */
+export const ignoredLabel = -100;
+
+/**
+ * Pads examples on the right to the longest of them: labels with -100, so that padding is never counted, ids with 0, which is a valid id
+ * of every vocabulary. Returns size B = examples, length T = the longest, ids and labels [B*T] row-major.
+ */
+export function collate(examples: readonly EncodedExample[]): Batch {
+  const size = examples.length;
+  const length = examples.reduce((longest, { ids }) => Math.max(longest, ids.length), 0);
+  const ids = new Int32Array(size * length);
+  const labels = new Int32Array(size * length).fill(ignoredLabel);
+  for (const [row, example] of examples.entries()) {
+    ids.set(example.ids, row * length);
+    labels.set(example.labels, row * length);
+  }
+  return { size, length, ids, labels };
+}
+
+/**
+ * Positions whose label is predicted: after the shift by one the first label of a sequence has nothing that predicts it.
+ * This is the weight of an example in every mean of the engine.
+ */
+export function labelledTokens({ labels }: EncodedExample): number {
+  let count = 0;
+  for (let t = 1; t < labels.length; t++) if (labels[t] !== ignoredLabel) count++;
+  return count;
+}
