@@ -30,10 +30,10 @@ ENV NODE_ENV=production ROWSMITH_HOST=0.0.0.0 ROWSMITH_PORT=8080 ROWSMITH_DATA=/
 WORKDIR /app
 COPY --from=api-modules /image ./
 RUN mkdir -p /data /opt/rowsmith && chown node:node /data /opt/rowsmith
-USER node
+USER 1000:1000
 VOLUME /data
 EXPOSE 8080
-HEALTHCHECK --interval=10s --start-period=20s CMD ["node", "-e", "fetch('http://127.0.0.1:8080/readyz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+HEALTHCHECK --interval=10s --start-period=20s CMD ["node", "-e", "fetch('http://127.0.0.1:8080/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "apps/api/dist/main.js"]
 
 FROM ${NODE_IMAGE}-slim AS worker
@@ -44,7 +44,7 @@ COPY --from=worker-modules /image ./
 # TensorFlow's library, the addon, the demo model. Fused operators fit the processor that built the image; elsewhere stock operators are used.
 COPY --from=build --chown=node:node /opt/rowsmith /opt/rowsmith
 RUN mkdir -p /data && chown node:node /data
-USER node
+USER 1000:1000
 VOLUME /data
 STOPSIGNAL SIGTERM
 CMD ["node", "apps/worker/dist/main.js"]

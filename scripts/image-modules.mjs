@@ -46,7 +46,10 @@ for (const folder of folders) {
     if (existsSync(join(root, folder, part))) cpSync(join(root, folder, part), join(target, folder, part), { recursive: true });
   }
 }
-if (folders.includes('packages/db')) cpSync(join(root, 'prisma'), join(target, 'prisma'), { recursive: true });
+if (folders.includes('packages/db')) {
+  cpSync(join(root, 'prisma'), join(target, 'prisma'), { recursive: true });
+  cpSync(join(root, 'scripts', 'migrate.mjs'), join(target, 'scripts', 'migrate.mjs'));
+}
 
 // `install` and not `ci`: the lockfile also names rooms that this image leaves out. Versions and hashes still come from it.
 const npm = spawnSync('npm', ['install', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: target, stdio: 'inherit' });
