@@ -56,7 +56,7 @@ export const PackedModelIndex = Type.Object(
     }),
     base_sha256: Type.String({
       pattern: '^[0-9a-f]{64}$',
-      description: 'SHA-256 over the decoder config (canonical JSON) and weights.bin: what adapters and checkpoints are bound to',
+      description: 'SHA-256 of `<canonical JSON of config>\\n<weights_sha256>`: what adapters and checkpoints are bound to',
     }),
     alignment: Type.Integer(),
     weights_bytes: Type.Integer(),

@@ -88,7 +88,9 @@ const isFile = (path: string) =>
 
 async function readText(dir: string, file: string): Promise<string> {
   try {
-    const { size } = await stat(join(dir, file));
+    const found = await stat(join(dir, file));
+    if (!found.isFile()) throw new ModelError('missing_file', 'is not a regular file', { file });
+    const { size } = found;
     if (size > maxJsonBytes) throw new ModelError('bad_config', `is ${size} bytes long; at most ${maxJsonBytes} are accepted`, { file });
     return await readFile(join(dir, file), 'utf8');
   } catch (cause) {

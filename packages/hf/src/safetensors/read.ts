@@ -55,7 +55,9 @@ function safetensorsFile(source: ByteSource, header: SafetensorsHeader): Safeten
     header,
     tensors: header.tensors,
     readRows,
-    readF32: (name) => readRows(name, 0, find(name).shape[0] ?? 1),
+    async readF32(name) {
+      return readRows(name, 0, find(name).shape[0] ?? 1);
+    },
     async readI32(name) {
       const entry = find(name);
       if (entry.dtype !== 'I32')
@@ -64,7 +66,9 @@ function safetensorsFile(source: ByteSource, header: SafetensorsHeader): Safeten
       new Uint8Array(out.buffer).set(await source.read(entry.offset, entry.bytes));
       return out;
     },
-    readBytes: (name) => source.read(find(name).offset, find(name).bytes),
+    async readBytes(name) {
+      return source.read(find(name).offset, find(name).bytes);
+    },
     close: () => source.close(),
   };
 }

@@ -1,6 +1,6 @@
 import { ModelError } from '../errors.js';
 import { type ArrayValue, type Environment, Interpreter, type Node, type StringValue, type Value } from './jinja-library.js';
-import { capitalize, codePointLength, strip } from './python-text.js';
+import { capitalize, codePointLength, splitBlanks, splitLines, strip } from './python-text.js';
 import {
   arrayValue,
   booleanValue,
@@ -26,6 +26,7 @@ export const maxTextUnits = 8 * 2 ** 20;
 /** One unit: one evaluated node, 64 characters handled, or 512 comparisons of a search. About 2 s at most. */
 const maxUnits = 4_000_000;
 const maxRange = 100_000;
+const unitsPerItem = 8;
 
 /**
  * The library's interpreter with Python's behaviour where the two differ silently (strip, trim, len, printing, ==, %), and with a budget:
@@ -90,6 +91,15 @@ export class BoundedInterpreter extends Interpreter {
         return this.filter(super.evaluate({ type: 'Program', body: node['body'] }, scope), child(node, 'filter'), scope);
       case 'BinaryExpression':
         return this.binary(node, scope);
+      case 'For': {
+        // Two scopes are made for each item before the body runs, even an empty one.
+        const source = child(node, 'iterable');
+        const select = source.type === 'SelectExpression';
+        const items = this.evaluate(select ? child(source, 'lhs') : source, scope);
+        if (isArray(items)) this.charge(items.value.length * unitsPerItem);
+        const known = evaluated(items);
+        return super.evaluate({ ...node, iterable: select ? { ...source, lhs: known } : known }, scope);
+      }
       case 'Set': {
         const value = super.evaluate(node, scope);
         const assignee = child(node, 'assignee');
@@ -135,16 +145,22 @@ export class BoundedInterpreter extends Interpreter {
       case 'replace':
         return functionValue((args) => this.replace(text.value, args));
       case 'split':
-        return functionValue((args, scope) => {
-          const [separator] = args;
-          this.search(separator && isString(separator) ? separator.value : ' ', text.value);
-          const split = text.builtins.get('split');
-          if (split?.type !== 'FunctionValue') throw new Error('split() is missing');
-          return split.value(args, scope);
-        });
+        return functionValue((args, scope) => this.split(text, args, scope));
       default:
         return undefined;
     }
+  }
+
+  private split(text: StringValue, args: Value[], scope: Environment): Value {
+    const [separator, most] = args;
+    this.search(separator && isString(separator) ? separator.value : ' ', text.value);
+    if (!separator || !isString(separator)) {
+      const limit = most && isInteger(most) && most.value >= 0 ? most.value : Number.POSITIVE_INFINITY;
+      return arrayValue(splitBlanks(text.value, limit).map(stringValue));
+    }
+    const library = text.builtins.get('split');
+    if (library?.type !== 'FunctionValue') throw new Error('split() is missing');
+    return library.value(args, scope);
   }
 
   /** A search for m characters in n can take n * m comparisons. */
@@ -258,10 +274,12 @@ export class BoundedInterpreter extends Interpreter {
     const first = truthy(argument(1, 'first'));
     const blank = truthy(argument(2, 'blank'));
     const size = isString(width) ? width.value.length : isInteger(width) ? Math.max(0, width.value) : 0;
-    const lines = text.split('\n');
-    this.bounded(text.length + lines.length * size);
+    // Jinja2 appends a newline before it splits, so that a newline at the end stays.
+    const [head = '', ...lines] = splitLines(`${text}\n`);
+    this.bounded(text.length + (lines.length + 1) * size);
     const space = isString(width) ? width.value : ' '.repeat(size);
-    return stringValue(lines.map((line, i) => ((i === 0 && !first) || (i > 0 && line === '' && !blank) ? line : space + line)).join('\n'));
+    const rest = lines.map((line) => `\n${line === '' && !blank ? '' : space}${line}`).join('');
+    return stringValue((first ? space : '') + head + rest);
   }
 }
 

@@ -48,3 +48,30 @@ export function repr(text: string): string {
   }
   return out + quote;
 }
+
+/** str.split() without separator: runs of whitespace separate; after `most` splits the rest stays whole, its end included. */
+export function splitBlanks(text: string, most: number): string[] {
+  const parts: string[] = [];
+  let at = 0;
+  const skip = (blank: boolean) => {
+    while (at < text.length && pythonSpace.has(text[at] as string) === blank) at++;
+  };
+  for (skip(true); at < text.length; skip(true)) {
+    if (parts.length === most) {
+      parts.push(text.slice(at));
+      break;
+    }
+    const start = at;
+    skip(false);
+    parts.push(text.slice(start, at));
+  }
+  return parts;
+}
+
+const lineEnd = new RegExp(`\\r\\n|[${'\n\r\v\f\u001c\u001d\u001e\u0085\u2028\u2029'}]`);
+/** str.splitlines(): more characters end a line than \n. */
+export function splitLines(text: string): string[] {
+  const lines = text.split(lineEnd);
+  if (lines.at(-1) === '') lines.pop();
+  return lines;
+}
