@@ -1,1 +1,3 @@
-export {};
+export { hashApiKey } from './http/auth.js';
+export { openApiDocument } from './http/openapi.js';
+export { buildServer, type ServerDeps, type ServerOptions } from './server.js';

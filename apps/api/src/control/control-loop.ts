@@ -1,0 +1,85 @@
+/**
+ * The control plane's loop. The tables decide and the queue only wakes workers, so whatever a crash or a wiped queue has lost is put back here:
+ * queued jobs are announced (again), silent attempts are taken from their workers, and result files that nobody asked for yet are made.
+ * Every API process runs it; a database lock lets one of them lead at a time.
+ */
+import type { DispatchStore, WakeQueue } from '@rowsmith/core';
+import { makeResultFile, type ResultFileDeps } from './result-file.js';
+
+export interface ControlLog {
+  warn(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+}
+export interface ControlDeps extends Omit<ResultFileDeps, 'dispatch'> {
+  readonly dispatch: DispatchStore;
+  readonly queue: WakeQueue;
+  readonly log: ControlLog;
+}
+export interface ControlOptions {
+  readonly everyMs?: number;
+  /** Silence after which an attempt counts as lost. Workers beat every 2 s. */
+  readonly staleMs?: number;
+  readonly batch?: number;
+}
+export interface ControlLoop {
+  /** Looks now instead of at the next tick. */
+  nudge(): void;
+  /** Resolves when the round in progress is over. */
+  stop(): Promise<void>;
+}
+
+/** One round; each part is tried even if another failed. */
+export async function controlRound(deps: ControlDeps, { staleMs = 90_000, batch = 100 }: ControlOptions = {}): Promise<void> {
+  const part = async (name: string, work: () => Promise<void>) => {
+    try {
+      await work();
+    } catch (error) {
+      deps.log.warn({ err: error, part: name }, 'control round: part failed, tried again next round');
+    }
+  };
+  await part('requeue lost attempts', async () => {
+    const requeued = await deps.dispatch.requeueLost(staleMs);
+    if (requeued > 0) deps.log.info({ requeued }, 'attempts without heartbeat were put back into the queue');
+  });
+  await part('wake workers', async () => {
+    for (const { jobId, dispatchNo } of await deps.dispatch.waiting(batch)) await deps.queue.wake(jobId, dispatchNo);
+  });
+  await part('result files', async () => {
+    for (const job of await deps.dispatch.withoutResultFile(batch)) await makeResultFile(deps, job);
+  });
+}
+
+export function startControlLoop(deps: ControlDeps, options: ControlOptions = {}): ControlLoop {
+  const everyMs = options.everyMs ?? 2_000;
+  let stopped = false;
+  let nudged = false;
+  let wake = () => {};
+  const loop = async () => {
+    while (!stopped) {
+      nudged = false;
+      await deps.dispatch
+        .asLeader(() => controlRound(deps, options))
+        .catch((error: unknown) => deps.log.warn({ err: error }, 'control round failed'));
+      if (nudged || stopped) continue;
+      await new Promise<void>((next) => {
+        const timer = setTimeout(next, everyMs);
+        wake = () => {
+          clearTimeout(timer);
+          next();
+        };
+      });
+    }
+  };
+  const running = loop();
+  return {
+    nudge() {
+      nudged = true;
+      wake();
+    },
+    async stop() {
+      stopped = true;
+      wake();
+      await running;
+    },
+  };
+}

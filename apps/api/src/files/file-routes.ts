@@ -1,0 +1,146 @@
+/** Training data in, result files out. */
+import { FileDeleted, FileObject, type FilePurpose, filePurposes, listOf } from '@rowsmith/contracts';
+import type { FileStore } from '@rowsmith/core';
+import { Type } from 'typebox';
+import { conflict, noSuchFile } from '../http/api-error.js';
+import { projectOf } from '../http/auth.js';
+import { discardBody } from '../http/discard-body.js';
+import { listOfItems, pageQuery } from '../http/paging.js';
+import { content, failures, json, named } from '../http/replies.js';
+import type { Routes } from '../http/routes.js';
+import { sendObject } from '../http/send-object.js';
+import { toFileObject } from './file-object.js';
+import { fileTooLarge, receiveFile, type UploadDeps } from './upload.js';
+
+export interface FileDeps extends UploadDeps {
+  readonly files: FileStore;
+}
+
+const FileParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 128 }) }, { additionalProperties: false });
+const ListQuery = Type.Object(
+  {
+    ...pageQuery(10_000, 10_000),
+    purpose: Type.Optional(Type.Unsafe<FilePurpose>(Type.String({ enum: [...filePurposes] }))),
+    order: Type.Optional(
+      Type.Unsafe<'asc' | 'desc'>(Type.String({ enum: ['asc', 'desc'], description: 'by time of creation; desc if not given' })),
+    ),
+  },
+  { additionalProperties: false },
+);
+/** Boundaries, part headers and the other fields of the form. */
+const formOverheadBytes = 64 * 1024;
+
+const formSchema = {
+  type: 'object',
+  required: ['file', 'purpose'],
+  properties: {
+    file: { type: 'string', format: 'binary', contentMediaType: 'application/octet-stream', description: 'JSON lines' },
+    purpose: { type: 'string', enum: ['fine-tune'] },
+  },
+};
+
+export const fileRoutes: Routes<FileDeps> = (app, deps, prefix) => {
+  app.post(
+    prefix.files,
+    {
+      // The claim of a body that is too large is refused before a byte of it is read.
+      onRequest: async (request, reply) => {
+        if (Number(request.headers['content-length'] ?? 0) <= deps.maxFileBytes + formOverheadBytes) return;
+        discardBody(request, reply);
+        throw fileTooLarge(deps.maxFileBytes);
+      },
+      schema: {
+        tags: ['files'],
+        summary: 'Upload a JSONL file',
+        description: 'Validated while it arrives; a file with bad lines is refused with every line named, and nothing is kept of it.',
+        response: { 200: json('The stored file', named(FileObject, 'File')), ...failures(413, 415) },
+      },
+      config: { multipartForm: formSchema },
+    },
+    async (request, reply) => {
+      try {
+        return toFileObject(await receiveFile(request, deps));
+      } catch (error) {
+        discardBody(request, reply);
+        throw error;
+      }
+    },
+  );
+
+  app.get(
+    prefix.files,
+    {
+      schema: {
+        tags: ['files'],
+        summary: 'List files',
+        querystring: ListQuery,
+        response: { 200: json('Files', listOf(named(FileObject, 'File'))), ...failures() },
+      },
+    },
+    async (request) => {
+      const { after, limit = 10_000, order = 'desc', purpose } = request.query;
+      return listOfItems(await deps.files.list(projectOf(request), { after, limit, order, purpose }), toFileObject);
+    },
+  );
+
+  app.get(
+    `${prefix.files}/:id`,
+    {
+      schema: {
+        tags: ['files'],
+        summary: 'Get a file',
+        params: FileParams,
+        response: { 200: json('The file', named(FileObject, 'File')), ...failures(404) },
+      },
+    },
+    async (request) => {
+      const file = await deps.files.get(projectOf(request), request.params.id);
+      if (file === null) throw noSuchFile(request.params.id);
+      return toFileObject(file);
+    },
+  );
+
+  app.delete(
+    `${prefix.files}/:id`,
+    {
+      schema: {
+        tags: ['files'],
+        summary: 'Delete a file',
+        params: FileParams,
+        response: { 200: json('It is gone', named(FileDeleted, 'FileDeleted')), ...failures(404, 409) },
+      },
+    },
+    async (request) => {
+      const { id } = request.params;
+      const deleted = await deps.files.delete(projectOf(request), id);
+      if (deleted === null) throw noSuchFile(id);
+      if (deleted === 'in_use')
+        throw conflict(`File ${id} is read by a job that is not finished; cancel the job or wait for it.`, 'file_in_use', 'id');
+      await deps.objects.delete(deleted.key);
+      return { id, object: 'file' as const, deleted: true };
+    },
+  );
+
+  app.get(
+    `${prefix.files}/:id/content`,
+    {
+      schema: {
+        tags: ['files'],
+        summary: "A file's content",
+        params: FileParams,
+        response: {
+          200: content('The whole content; ETag is its SHA-256', 'application/jsonl', 'text/csv'),
+          206: content('The part that Range names', 'application/jsonl', 'text/csv'),
+          304: { description: 'Unchanged', type: 'null' },
+          ...failures(404, 416),
+        },
+      },
+    },
+    async (request, reply) => {
+      const file = await deps.files.get(projectOf(request), request.params.id);
+      if (file === null) throw noSuchFile(request.params.id);
+      const type = file.purpose === 'fine-tune-results' ? 'text/csv; charset=utf-8' : 'application/jsonl';
+      return sendObject(request, reply, deps.objects, { ...file, type });
+    },
+  );
+};

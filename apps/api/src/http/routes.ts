@@ -1,0 +1,16 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
+
+export type Api = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
+
+/** Where a group of routes hangs. Each group is added twice: under OpenAI's paths and under the short ones. */
+export interface Prefixes {
+  readonly files: string;
+  readonly jobs: string;
+  readonly models: string;
+}
+export const openAiPaths: Prefixes = { files: '/v1/files', jobs: '/v1/fine_tuning/jobs', models: '/v1/models' };
+export const shortPaths: Prefixes = { files: '/files', jobs: '/jobs', models: '/models' };
+
+export type Routes<D> = (app: Api, deps: D, prefix: Prefixes) => void;

@@ -1,0 +1,125 @@
+/** Turns what Ajv found into one sentence a person can act on, with the JSON path of the field. */
+import type { ErrorObject } from 'ajv';
+
+export interface Fault {
+  readonly param: string | null;
+  readonly code: 'unknown_parameter' | 'missing_required_parameter' | 'invalid_type' | 'invalid_value';
+  readonly message: string;
+}
+interface SchemaShape {
+  readonly type?: string | readonly string[];
+  readonly const?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly anyOf?: readonly SchemaShape[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly pattern?: string;
+  readonly properties?: Readonly<Record<string, unknown>>;
+}
+
+/** `/row_sparse/layers/0` becomes `row_sparse.layers[0]`. */
+function pathOf(pointer: string, last?: string): string {
+  const parts = pointer
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+  if (last !== undefined) parts.push(last);
+  return parts.reduce((path, part) => (/^\d+$/.test(part) ? `${path}[${part}]` : path === '' ? part : `${path}.${part}`), '');
+}
+
+function range(schema: SchemaShape): string {
+  const low =
+    schema.minimum !== undefined ? ` >= ${schema.minimum}` : schema.exclusiveMinimum !== undefined ? ` > ${schema.exclusiveMinimum}` : '';
+  const high = schema.maximum === undefined ? '' : `${low === '' ? '' : ' and'} <= ${schema.maximum}`;
+  return `${low}${high}`;
+}
+
+/** "an integer >= 1 and <= 50", "one of 'l2', 'l1'", ... */
+function describe(schema: SchemaShape): string {
+  if (schema.anyOf) return schema.anyOf.map(describe).join(' or ');
+  if (schema.const !== undefined) return JSON.stringify(schema.const);
+  if (schema.enum) return `one of ${schema.enum.map((v) => JSON.stringify(v)).join(', ')}`;
+  switch (schema.type) {
+    case 'integer':
+      return `an integer${range(schema)}`;
+    case 'number':
+      return `a number${range(schema)}`;
+    case 'string': {
+      const low = schema.minLength ?? 0;
+      const length = schema.maxLength === undefined ? '' : ` of ${low} to ${schema.maxLength} characters`;
+      return `a string${length}${schema.pattern === undefined ? '' : ` that matches ${schema.pattern}`}`;
+    }
+    case 'object':
+      return schema.properties ? `an object with ${Object.keys(schema.properties).join(', ')}` : 'an object';
+    case 'array':
+      return 'an array';
+    default:
+      return String(schema.type ?? 'another value');
+  }
+}
+
+const typeName = (value: unknown) =>
+  value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+
+function faultOf(error: ErrorObject): Fault {
+  const params = error.params as Readonly<Record<string, unknown>>;
+  if (error.keyword === 'additionalProperties') {
+    const param = pathOf(error.instancePath, String(params['additionalProperty']));
+    return { param, code: 'unknown_parameter', message: `Unknown parameter: '${param}'.` };
+  }
+  if (error.keyword === 'required') {
+    const param = pathOf(error.instancePath, String(params['missingProperty']));
+    return { param, code: 'missing_required_parameter', message: `Missing required parameter: '${param}'.` };
+  }
+  const param = pathOf(error.instancePath) || null;
+  const name = param === null ? 'the request body' : `'${param}'`;
+  if (error.keyword === 'propertyNames') {
+    return {
+      param,
+      code: 'invalid_value',
+      message: `Invalid value for ${name}: the key ${JSON.stringify(params['propertyName'])} is not allowed (1 to 64 characters).`,
+    };
+  }
+  const schema = (error.parentSchema ?? {}) as SchemaShape;
+  if (error.keyword === 'type') {
+    return { param, code: 'invalid_type', message: `Invalid type for ${name}: expected ${describe(schema)}, got ${typeName(error.data)}.` };
+  }
+  const counts: Readonly<Record<string, string>> = {
+    minItems: `it must have at least ${String(params['limit'])} items`,
+    maxItems: `it must have at most ${String(params['limit'])} items`,
+    uniqueItems: 'its items must be different',
+    maxProperties: `it must have at most ${String(params['limit'])} keys`,
+    additionalItems: `it must have at most ${String(params['limit'])} items`,
+  };
+  const expected = counts[error.keyword] ?? `expected ${describe(schema)}`;
+  return { param, code: 'invalid_value', message: `Invalid value for ${name}: ${expected}.` };
+}
+
+/** For `X or null`: which branch is null, so that the fault inside X can be told; -1 for other unions. */
+function nullBranch(error: ErrorObject): number {
+  const branches = ((error.parentSchema ?? {}) as SchemaShape).anyOf ?? [];
+  return branches.length === 2 && error.data !== null ? branches.findIndex((branch) => branch.type === 'null') : -1;
+}
+
+/** Misspelt names first, since a missing field is often its twin. Faults inside the branches of a failed union are told by the union's own line. */
+export function faultsOf(errors: readonly ErrorObject[]): readonly Fault[] {
+  const unions = errors.filter((e) => e.keyword === 'anyOf');
+  const told = errors.filter((error) => {
+    if (error.keyword === 'anyOf') {
+      const misspeltInside = errors.some((e) => e.keyword === 'additionalProperties' && e.instancePath.startsWith(error.instancePath));
+      return !misspeltInside && nullBranch(error) < 0;
+    }
+    if (error.keyword === 'additionalProperties') return true;
+    if (error.propertyName !== undefined) return false;
+    return unions.every((union) => {
+      if (!error.schemaPath.startsWith(`${union.schemaPath}/`)) return true;
+      const ofNull = nullBranch(union);
+      return ofNull >= 0 && !error.schemaPath.startsWith(`${union.schemaPath}/${ofNull}/`);
+    });
+  });
+  const faults = told.map(faultOf);
+  return [...faults.filter((f) => f.code === 'unknown_parameter'), ...faults.filter((f) => f.code !== 'unknown_parameter')];
+}

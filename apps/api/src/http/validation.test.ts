@@ -1,0 +1,67 @@
+import { CreateJobBody } from '@rowsmith/contracts';
+import { Ajv } from 'ajv';
+import { expect, test } from 'vitest';
+import { validationError } from './validation.js';
+
+const validate = new Ajv({ allErrors: true, verbose: true, strict: false }).compile(CreateJobBody);
+const minimal = { model: 'm', training_file: 'file-1' };
+function faultOf(body: unknown) {
+  expect(validate(body)).toBe(false);
+  const { message, code, param } = validationError(validate.errors ?? []);
+  return { message, code, param };
+}
+
+test('the smallest body is valid', () => expect(validate(minimal)).toBe(true));
+
+test.each([
+  [{ ...minimal, learningRate: 1 }, 'unknown_parameter', 'learningRate', "Unknown parameter: 'learningRate'."],
+  [
+    { ...minimal, row_sparse: { rows: { ratio: 0.1, step: 3 } } },
+    'unknown_parameter',
+    'row_sparse.rows.step',
+    "Unknown parameter: 'row_sparse.rows.step'.",
+  ],
+  [{ training_file: 'x' }, 'missing_required_parameter', 'model', "Missing required parameter: 'model'."],
+  [{ ...minimal, model: 3 }, 'invalid_type', 'model', "Invalid type for 'model': expected a string of 1 to 256 characters, got a number."],
+  [
+    { ...minimal, method: { type: 'supervised', supervised: { hyperparameters: { n_epochs: 0 } } } },
+    'invalid_value',
+    'method.supervised.hyperparameters.n_epochs',
+    'Invalid value for \'method.supervised.hyperparameters.n_epochs\': expected "auto" or an integer >= 1 and <= 50.',
+  ],
+  [{ ...minimal, seed: '7' }, 'invalid_type', 'seed', "Invalid type for 'seed': expected an integer >= 0 and <= 2147483647, got a string."],
+  [
+    { ...minimal, metadata: { k: 1 } },
+    'invalid_type',
+    'metadata.k',
+    "Invalid type for 'metadata.k': expected a string of 0 to 512 characters, got a number.",
+  ],
+  [
+    { ...minimal, metadata: { [`${'k'.repeat(65)}`]: 'v' } },
+    'invalid_value',
+    'metadata',
+    `Invalid value for 'metadata': the key "${'k'.repeat(65)}" is not allowed (1 to 64 characters).`,
+  ],
+  [
+    { ...minimal, metadata: { 'two\nlines': 1 } },
+    'invalid_value',
+    'metadata',
+    `Invalid value for 'metadata': the key "two\\nlines" is not allowed (1 to 64 characters).`,
+  ],
+  [
+    { ...minimal, row_sparse: { scorer: 'l3' } },
+    'invalid_value',
+    'row_sparse.scorer',
+    'Invalid value for \'row_sparse.scorer\': expected "auto" or one of "l2", "l1", "random".',
+  ],
+])('%j', (body, code, param, message) => {
+  expect(faultOf(body)).toEqual({ code, param, message });
+});
+
+test('several faults are told at once, misspelt names first', () => {
+  expect(faultOf({ modle: 'm', training_file: 'x' }).message).toBe("Unknown parameter: 'modle'. Missing required parameter: 'model'.");
+});
+
+test('a body that is no object', () => {
+  expect(faultOf(null)).toMatchObject({ code: 'invalid_type', param: null });
+});

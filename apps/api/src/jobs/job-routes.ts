@@ -1,0 +1,157 @@
+/** Fine-tuning jobs: create, list, get, cancel, and their checkpoints. */
+import { CreateJobBody, JobCheckpoint, JobObject, listOf } from '@rowsmith/contracts';
+import type { JobRecord, JobStore } from '@rowsmith/core';
+import { Type } from 'typebox';
+import { noSuchJob, notPossible } from '../http/api-error.js';
+import { projectOf } from '../http/auth.js';
+import { listOfItems, pageQuery } from '../http/paging.js';
+import { failures, json, named } from '../http/replies.js';
+import type { Routes } from '../http/routes.js';
+import { type CreateJobDeps, createJob } from './create-job.js';
+import { toCheckpointObject, toJobObject } from './job-object.js';
+import { JobParams } from './job-params.js';
+
+export interface JobDeps extends CreateJobDeps {
+  readonly jobs: JobStore;
+  /** The job as clients may see it (a succeeded one has its result file). */
+  readonly present: (job: JobRecord) => Promise<JobRecord>;
+}
+
+const Job = named(JobObject, 'FineTuningJob');
+const CreateHeaders = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 255,
+      description: 'the same key and body make one job however often they are sent; kept for at least 24 h',
+    }),
+  ),
+});
+const metadataParameter = /^metadata\[([^\]]{1,64})\]$/;
+const ListQuery = Type.Object(pageQuery(20, 100), {
+  additionalProperties: false,
+  patternProperties: { [metadataParameter.source]: Type.String({ maxLength: 512 }) },
+});
+
+/** `metadata[key]=value` parameters, all of which a job must have. */
+function metadataFilter(query: Readonly<Record<string, unknown>>): Record<string, string> | undefined {
+  const pairs = Object.entries(query).flatMap(([name, value]) => {
+    const key = metadataParameter.exec(name)?.[1];
+    return key === undefined ? [] : [[key, String(value)] as const];
+  });
+  return pairs.length === 0 ? undefined : Object.fromEntries(pairs);
+}
+
+export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
+  const { jobs, present } = deps;
+
+  app.post(
+    prefix.jobs,
+    {
+      schema: {
+        tags: ['fine-tuning'],
+        summary: 'Create a fine-tuning job',
+        headers: CreateHeaders,
+        body: named(CreateJobBody, 'CreateFineTuningJobRequest'),
+        response: { 200: json('The job, every "auto" resolved', Job), ...failures(404, 413, 415, 422) },
+      },
+    },
+    async (request, reply) => {
+      const { job, replayed } = await createJob(deps, projectOf(request), request.body, request.headers['idempotency-key']);
+      if (replayed) reply.header('idempotent-replayed', 'true');
+      return toJobObject(await present(job));
+    },
+  );
+
+  app.get(
+    prefix.jobs,
+    {
+      config: {
+        queryObjects: {
+          metadata: {
+            type: 'object',
+            description: 'jobs that have all of these pairs',
+            additionalProperties: { type: 'string', maxLength: 512 },
+          },
+        },
+      },
+      schema: {
+        tags: ['fine-tuning'],
+        summary: 'List fine-tuning jobs',
+        querystring: ListQuery,
+        response: { 200: json('Jobs, newest first', listOf(Job)), ...failures() },
+      },
+    },
+    async (request) => {
+      const { after, limit = 20 } = request.query;
+      const page = await jobs.list(projectOf(request), { after, limit, metadata: metadataFilter(request.query) });
+      const items = await Promise.all(page.items.map(present));
+      return listOfItems({ ...page, items }, toJobObject);
+    },
+  );
+
+  app.get(
+    `${prefix.jobs}/:id`,
+    {
+      schema: {
+        tags: ['fine-tuning'],
+        summary: 'Get a fine-tuning job',
+        params: JobParams,
+        response: { 200: json('The job', Job), ...failures(404) },
+      },
+    },
+    async (request) => {
+      const job = await jobs.get(projectOf(request), request.params.id);
+      if (job === null) throw noSuchJob(request.params.id);
+      return toJobObject(await present(job));
+    },
+  );
+
+  app.post(
+    `${prefix.jobs}/:id/cancel`,
+    {
+      schema: {
+        tags: ['fine-tuning'],
+        summary: 'Cancel a fine-tuning job',
+        description: 'A queued job is cancelled at once, a running one within seconds. A finished job cannot be cancelled (400).',
+        params: JobParams,
+        response: { 200: json('The job; still `running` until its worker has stopped', Job), ...failures(404, 413, 415) },
+      },
+    },
+    async (request) => {
+      const { id } = request.params;
+      const cancelled = await jobs.cancel(projectOf(request), id);
+      if (cancelled === null) throw noSuchJob(id);
+      if (cancelled === 'final') {
+        const job = await jobs.get(projectOf(request), id);
+        throw notPossible(
+          `Job ${id} cannot be cancelled: it has already ${job?.status === 'cancelled' ? 'been cancelled' : (job?.status ?? 'finished')}.`,
+          'job_already_finished',
+          'id',
+        );
+      }
+      return toJobObject(await present(cancelled));
+    },
+  );
+
+  app.get(
+    `${prefix.jobs}/:id/checkpoints`,
+    {
+      schema: {
+        tags: ['fine-tuning'],
+        summary: 'Checkpoints of a job',
+        params: JobParams,
+        querystring: Type.Object(pageQuery(10, 100), { additionalProperties: false }),
+        response: { 200: json('Checkpoints, newest first', listOf(named(JobCheckpoint, 'FineTuningJobCheckpoint'))), ...failures(404) },
+      },
+    },
+    async (request) => {
+      const { id } = request.params;
+      const project = projectOf(request);
+      const job = await jobs.get(project, id);
+      const page = await jobs.checkpoints(project, id, { after: request.query.after, limit: request.query.limit ?? 10 });
+      if (job === null || page === null) throw noSuchJob(id);
+      return listOfItems(page, (checkpoint) => toCheckpointObject(job, checkpoint));
+    },
+  );
+};

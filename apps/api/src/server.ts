@@ -1,0 +1,152 @@
+/** The HTTP side of the service: one Fastify instance over the ports. It owns no connection; whoever made the deps closes them. */
+import cors from '@fastify/cors';
+import helmet from '@fastify/helmet';
+import multipart from '@fastify/multipart';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import underPressure from '@fastify/under-pressure';
+import { CreateJobBody } from '@rowsmith/contracts';
+import type { ApiKeyStore, EventNotifier, FileStore, JobRecord, JobStore, ObjectStore } from '@rowsmith/core';
+import Fastify, { type FastifyReply, type FastifyServerOptions, LogController } from 'fastify';
+import { type ResultFileDeps, withResultFile } from './control/result-file.js';
+import { fileRoutes } from './files/file-routes.js';
+import type { ValidateTrainingFile } from './files/training-file-message.js';
+import { type HealthDeps, healthRoutes } from './health/health-routes.js';
+import { unavailable } from './http/api-error.js';
+import { requireApiKey } from './http/auth.js';
+import { sendFailure, useErrorHandler } from './http/error-handler.js';
+import { describeApi } from './http/openapi.js';
+import { makeRateLimiter } from './http/rate-limit.js';
+import { echoRequestId, requestId } from './http/request-id.js';
+import { recordRoutes } from './http/route-table.js';
+import { type Api, openAiPaths, shortPaths } from './http/routes.js';
+import { useStrictValidation } from './http/validation.js';
+import { adapterRoutes } from './jobs/adapter-routes.js';
+import type { ResolveSettings } from './jobs/create-job.js';
+import { eventRoutes } from './jobs/event-routes.js';
+import { jobRoutes } from './jobs/job-routes.js';
+import { metricRoutes } from './jobs/metric-routes.js';
+import type { StreamTiming } from './jobs/sse.js';
+import type { BaseModels } from './models/base-models.js';
+import { modelRoutes } from './models/model-routes.js';
+
+export interface ServerDeps extends Omit<HealthDeps, 'closing'> {
+  readonly files: FileStore;
+  readonly jobs: JobStore;
+  readonly keys: Pick<ApiKeyStore, 'findByHash'>;
+  readonly dispatch: ResultFileDeps['dispatch'];
+  readonly notifier: EventNotifier;
+  readonly objects: ObjectStore;
+  readonly models: BaseModels;
+  readonly validate: ValidateTrainingFile;
+  readonly resolveSettings: ResolveSettings;
+  /** A job was created: the control loop should look now. */
+  readonly onJobCreated: () => void;
+  /** Called once per answered request; `route` is the pattern, never the URL. */
+  readonly onResponse?: (sample: {
+    readonly method: string;
+    readonly route: string;
+    readonly status: number;
+    readonly seconds: number;
+  }) => void;
+}
+
+export interface ServerOptions {
+  /** Key of the HMAC under which API keys are stored. */
+  readonly pepper: string;
+  readonly version: string;
+  readonly logger?: FastifyServerOptions['loggerInstance'] | undefined;
+  readonly maxFileBytes?: number;
+  /** Of one API key; 0 = no limit. */
+  readonly requestsPerMinute?: number;
+  readonly maxStreamsPerKey?: number;
+  readonly streams?: StreamTiming;
+  /** Origins that browsers may call from; none by default. */
+  readonly corsOrigins?: readonly string[];
+  /** Proxies whose `x-forwarded-for` is believed. */
+  readonly trustedProxies?: readonly string[];
+}
+
+export const defaults = { maxFileBytes: 2 * 1024 ** 3, requestsPerMinute: 60_000, maxStreamsPerKey: 100 } as const;
+const maxJsonBytes = 256 * 1024;
+/** Event loop delay above which requests are turned away; training runs beside us on the same cores, so short delays are normal. */
+const maxEventLoopDelayMs = 2_000;
+
+/** Importing this module loads no TensorFlow. Call `listen` or `inject` on the result; `close` lets requests in flight finish and ends live streams. */
+export async function buildServer(deps: ServerDeps, options: ServerOptions): Promise<Api> {
+  const closing = new AbortController();
+  const app = Fastify({
+    ...(options.logger ? { loggerInstance: options.logger } : {}),
+    // One line per request is written by the hook below, with the route instead of the URL.
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: requestId,
+    bodyLimit: maxJsonBytes,
+    // Time for the head of a request only: a slow upload of 2 GB is legitimate.
+    connectionTimeout: 0,
+    keepAliveTimeout: 72_000,
+    routerOptions: { maxParamLength: 512 },
+    return503OnClosing: true,
+    trustProxy: options.trustedProxies && options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
+    frameworkErrors: (error, request, reply: FastifyReply) => {
+      sendFailure(error, request, reply);
+    },
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  app.server.headersTimeout = 30_000;
+  app.server.requestTimeout = 0;
+
+  const table = recordRoutes(app);
+  useErrorHandler(app, table);
+  useStrictValidation(app, [CreateJobBody]);
+  echoRequestId(app);
+  app.removeContentTypeParser('text/plain');
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    // Many clients announce JSON on a POST without a body, e.g. cancel.
+    if (body === '') done(null, undefined);
+    else void parseJson(request, body as string, done);
+  });
+
+  // Whether there is TLS is known to the proxy in front, not to us: neither HSTS nor an upgrade to https may come from here.
+  await app.register(helmet, { strictTransportSecurity: false, contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } } });
+  if (options.corsOrigins && options.corsOrigins.length > 0) await app.register(cors, { origin: [...options.corsOrigins] });
+  await app.register(underPressure, {
+    maxEventLoopDelay: maxEventLoopDelayMs,
+    pressureHandler: (request) => {
+      if (!request.routeOptions.config.public) throw unavailable('The server is overloaded.');
+    },
+  });
+  requireApiKey(app, deps.keys, options.pepper, await makeRateLimiter(app, options.requestsPerMinute ?? defaults.requestsPerMinute));
+  await app.register(multipart);
+  await describeApi(app, options.version);
+  app.addHook('onResponse', async (request, reply) => {
+    const sample = {
+      method: request.method,
+      route: request.routeOptions.url ?? 'unknown',
+      status: reply.statusCode,
+      seconds: reply.elapsedTime / 1000,
+    };
+    deps.onResponse?.(sample);
+    request.log.info({ op: 'http.request', ...sample, project: request.apiKey?.projectId }, 'request');
+  });
+  app.addHook('preClose', async () => closing.abort());
+
+  const present = (job: JobRecord) => withResultFile(deps, job);
+  const { files, jobs, objects, models, notifier, validate, resolveSettings, onJobCreated } = deps;
+  const openStreams = new Map<string, number>();
+  const maxFileBytes = options.maxFileBytes ?? defaults.maxFileBytes;
+  const maxStreamsPerKey = options.maxStreamsPerKey ?? defaults.maxStreamsPerKey;
+  for (const paths of [openAiPaths, shortPaths]) {
+    fileRoutes(app, { files, objects, validate, maxFileBytes }, paths);
+    jobRoutes(app, { jobs, files, models, present, resolveSettings, onJobCreated }, paths);
+    eventRoutes(
+      app,
+      { jobs, notifier, present, closing: closing.signal, maxStreamsPerKey, openStreams, timing: options.streams ?? {} },
+      paths,
+    );
+    metricRoutes(app, { jobs }, paths);
+    adapterRoutes(app, { jobs, objects }, paths);
+    modelRoutes(app, { models, jobs }, paths);
+  }
+  healthRoutes(app, { probes: deps.probes, metricsText: deps.metricsText, closing: closing.signal });
+  await app.ready();
+  return app;
+}
