@@ -1,6 +1,7 @@
 import { ModelError } from '../errors.js';
-import { BoundedInterpreter, boundedRange, maxTextUnits } from './bounded-interpreter.js';
+import { BoundedInterpreter, boundedRange } from './bounded-interpreter.js';
 import { Environment, type Node, parse, tokenize } from './jinja-library.js';
+import { maxTextUnits } from './template-budget.js';
 import { functionValue, isString } from './template-values.js';
 
 /** Renders with these variables; throws ModelError `bad_template`, or `template_raised` when the template itself refuses the messages. */
