@@ -45,10 +45,12 @@ export class StockAttention {
 
   forward(q: Handle, k: Handle, v: Handle, shape: HeadShape, withLse: boolean): { out: Handle; lse: Handle | undefined } {
     const { o } = this;
+    const group = shape.heads / shape.kvHeads;
     return o.runtime.scope((keep) => {
       const parts = blocksOf(shape.length, attentionBlock(shape.length)).map((block) =>
         o.runtime.scope((keepPart) => {
-          const scores = this.#scores(q, k, shape, block);
+          const queries = this.#sequence(q, block.start * group, block.count * group);
+          const scores = this.#scores(queries, this.#sequence(k, 0, block.end), shape, block);
           const values = this.#sequence(v, 0, block.end);
           if (!withLse) return { out: keepPart(o.batchMatMul(o.unary('Softmax', scores), values)), lse: undefined };
           const logProbabilities = o.unary('LogSoftmax', scores);
@@ -90,13 +92,14 @@ export class StockAttention {
           const keys = this.#sequence(k, 0, block.end);
           const queries = this.#sequence(q, from, rows);
           const dO = this.#sequence(dOut, from, rows);
-          const scores = this.#scores(q, k, shape, block);
+          const scores = this.#scores(queries, keys, shape, block);
           const probabilities = o.unary('Exp', o.binary('Sub', scores, this.#sequence(lse, from, rows)));
           o.runtime.release(scores);
           const dProbabilities = o.batchMatMul(dO, this.#sequence(v, 0, block.end), 'y');
           const centred = o.binary('Sub', dProbabilities, this.#sequence(rowSums, from, rows));
           o.runtime.release(dProbabilities);
           const dScores = o.binary('Mul', probabilities, centred);
+          o.runtime.release(centred);
           return {
             dq: keepPart(o.batchMatMul(dScores, keys)),
             dk: keepPart(o.batchMatMul(dScores, queries, 'x')),
@@ -111,12 +114,12 @@ export class StockAttention {
     });
   }
 
-  /** Masked scores [B, K, count*G, end] of one block. */
-  #scores(q: Handle, k: Handle, shape: HeadShape, { start, count, end }: Block): Handle {
+  /** Masked scores [B, K, count*G, end] of the queries of one block and the keys up to its end. */
+  #scores(queries: Handle, keys: Handle, shape: HeadShape, { start, count, end }: Block): Handle {
     const { o } = this;
     const group = shape.heads / shape.kvHeads;
     return o.runtime.scope((keep) => {
-      const scores = o.batchMatMul(this.#sequence(q, start * group, count * group), this.#sequence(k, 0, end), 'y');
+      const scores = o.batchMatMul(queries, keys, 'y');
       const mask = this.#maskFor(shape);
       const width = mask.shape[1] ?? 0;
       const cut = o.slice(mask, [0, width - attentionBlock(shape.length) - start], [count * group, end]);

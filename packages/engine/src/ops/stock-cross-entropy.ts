@@ -1,8 +1,8 @@
 import type { Handle } from '../runtime/handle.js';
 import type { Operators } from './operators.js';
 
-/** Logits of one chunk and their gradient are two [m, V] matrices: each at most about this many bytes. */
-const chunkBytes = 48 * 2 ** 20;
+/** Logits of one chunk and their gradient are two [m, V] matrices of about this many bytes, live while all activations are: they decide the peak. */
+const chunkBytes = 24 * 2 ** 20;
 
 export function chunkRows(vocabulary: number): number {
   return Math.max(16, Math.floor(chunkBytes / 4 / vocabulary / 16) * 16);

@@ -18,6 +18,7 @@ export function swiGluBackward(o: Operators, dAct: Handle, gate: Handle, up: Han
     const silu = o.binary('Mul', gate, sigmoid);
     const act = keep(o.binary('Mul', silu, up));
     const dUp = keep(o.binary('Mul', dAct, silu));
+    o.runtime.release(silu);
     // d(silu)/dg as s + (silu - silu s): SigmoidGrad(s, g) = g s (1 - s) is the bracket in one pass.
     const slope = o.binary('AddV2', sigmoid, o.binary('SigmoidGrad', sigmoid, gate));
     const dGate = keep(o.binary('Mul', o.binary('Mul', dAct, up), slope));
