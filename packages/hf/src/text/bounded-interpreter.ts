@@ -1,5 +1,5 @@
 import { ModelError } from '../errors.js';
-import { type ArrayValue, type Environment, Interpreter, type Node, type StringValue, type Value } from './jinja-library.js';
+import { type Environment, Interpreter, type Node, type Value } from './jinja-library.js';
 import { capitalize, codePointLength, strip } from './python-text.js';
 import { TemplateBudget } from './template-budget.js';
 import { indentText, joinItems, replaceText, stringMethod } from './template-strings.js';
