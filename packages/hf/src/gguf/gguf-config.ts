@@ -66,6 +66,9 @@ export function ggufConfig(
     pad_token_id: metadata.tokenId('tokenizer.ggml.padding_token_id'),
   };
   const config = checkedConfig(candidate, metadata.file);
+  if (tokenizerSize > config.vocab_size) {
+    throw new ModelError('bad_gguf', `has ${tokenizerSize} tokens, the embedding only ${config.vocab_size} rows`, { file: metadata.file });
+  }
   return { config, document: hfConfigJson(family, config) };
 }
 

@@ -174,6 +174,8 @@ describe('the store', () => {
     const dead = 2 ** 22 + 1; // above the largest pid of Linux
     mkdirSync(join(store, `.tmp-${dead}-aa`));
     mkdirSync(join(store, `.tmp-${process.pid}-bb`));
+    mkdirSync(join(store, `.tmp-${process.pid}-cc`));
+    utimesSync(join(store, `.tmp-${process.pid}-cc`), 1e9, 1e9);
     expect((await listModels(store)).map((m) => m.id)).toEqual(['tiny-llama']);
     renameSync(dir, join(store, '.old-tiny-llama'));
     expect((await addModel(folder, options())).outcome).toBe('present');

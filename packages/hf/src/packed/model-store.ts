@@ -92,8 +92,15 @@ export async function recover(store: string): Promise<void> {
       if (await exists(dir)) await rm(path, { recursive: true, force: true });
       else await rename(path, dir);
     }
-    if (name.startsWith(temporaryPrefix) && !alive(Number(name.split('-')[1]))) await rm(path, { recursive: true, force: true });
+    if (name.startsWith(temporaryPrefix) && (await abandoned(path, Number(name.split('-')[1]))))
+      await rm(path, { recursive: true, force: true });
   }
+}
+
+/** In containers every run may have the same pid: a folder of ours that is older than this process is an earlier run's. */
+async function abandoned(path: string, pid: number): Promise<boolean> {
+  if (pid !== process.pid) return !alive(pid);
+  return (await stat(path)).mtimeMs < performance.timeOrigin;
 }
 
 function alive(pid: number): boolean {
