@@ -15,6 +15,8 @@ export interface PackedModel {
 
 /** TensorFlow in this process. One per process: calls block the event loop, so never in a process that answers requests. */
 export interface Engine {
+  /** For the engine's own functions (rows, optim, train), which take the engine as an argument. */
+  readonly ops: StockOps;
   /** Which operators compute: `fused` (packages/kernels), or `stock` with the reason. Results differ by rounding. */
   readonly operators: { readonly kind: 'fused' } | { readonly kind: 'stock'; readonly reason: string };
   /** Caller disposes. Throws EngineError `invalid_model` when file and index do not fit. */
@@ -29,9 +31,16 @@ export interface Engine {
 export async function openEngine(): Promise<Engine> {
   const runtime = await openRuntime();
   const kernels = await loadKernels();
-  const ops = kernels.loaded ? new FusedOps(runtime) : new StockOps(runtime);
+  return kernels.loaded
+    ? engineOf(new FusedOps(runtime), { kind: 'fused' })
+    : engineOf(new StockOps(runtime), { kind: 'stock', reason: kernels.reason });
+}
+
+export function engineOf(ops: StockOps, operators: Engine['operators']): Engine {
+  const { runtime } = ops;
   return {
-    operators: kernels.loaded ? { kind: 'fused' } : { kind: 'stock', reason: kernels.reason },
+    ops,
+    operators,
     loadModel: async (model, options) => createCausalLM(ops, model, options),
     release: (handles) => runtime.release(...handles),
     handleCount: () => runtime.handleCount,

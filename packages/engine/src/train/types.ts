@@ -5,11 +5,14 @@ import type { CausalLM, RowPlan } from '../models/causal-lm.js';
 
 export interface TrainInput {
   readonly engine: Engine;
-  /** Holds the base weights, bit for bit; while the generator runs its selected rows hold base + D. Stays the caller's to dispose. */
+  /**
+   * Holds the base weights. While the generator runs its selected rows hold base + D; when it ends, in whatever way, they hold the base
+   * again, bit for bit. Stays the caller's to dispose.
+   */
   readonly model: CausalLM;
-  /** From `planRows`, or `planFromCheckpoint` when resuming. */
+  /** From `planRows`, or, when resuming, `planFromIndices(model, state.indices)`. */
   readonly plan: RowPlan;
-  /** At least one example with a label that counts; an example without any is trained on as well but adds nothing. */
+  /** At least one label that counts (the first of a sequence never does); an example without any adds nothing to loss and gradient. */
   readonly trainExamples: readonly EncodedExample[];
   /** Empty: no validation, no `evaluation` events. */
   readonly validExamples: readonly EncodedExample[];
@@ -28,16 +31,20 @@ export interface TrainInput {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Everything is a copy on the host: an event may be kept, no event holds a handle. */
+/**
+ * Everything is a copy on the host: an event may be kept, no event holds a handle. Order: evaluation of step 0, then per step `step`,
+ * `evaluation` where due, `checkpoint` where wanted. `train` throws EngineError: `nan_loss`, `no_examples`, `no_labelled_tokens`,
+ * `checkpoint_mismatch`.
+ */
 export type TrainEvent =
-  /** One optimiser step. train_* set, valid_* null. */
+  /** One optimiser step. train_* set (null if no token of the step is labelled), valid_* null. */
   | { readonly type: 'step'; readonly point: MetricPoint; readonly totalSteps: number; readonly trainedTokens: number }
   /** Mean over all labelled tokens of the validation examples. valid_* set, train_* null. Step 0 is the base model. */
   | { readonly type: 'evaluation'; readonly point: MetricPoint; readonly totalSteps: number }
   | { readonly type: 'checkpoint'; readonly state: CheckpointState; readonly metrics: TrainMetrics }
   /** The signal was aborted. `state`: after the last whole optimiser step; a half-done accumulation window is dropped. Nothing follows. */
   | { readonly type: 'stopped'; readonly state: CheckpointState; readonly metrics: TrainMetrics }
-  /** The model still holds base + D (sample from it now). Nothing follows. */
+  /** The model holds base + D until the generator is asked for the next event: sample from it now. Nothing follows. */
   | {
       readonly type: 'done';
       readonly step: number;

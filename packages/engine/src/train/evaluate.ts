@@ -1,0 +1,20 @@
+import type { EncodedExample } from '@rowsmith/contracts';
+import type { CausalLM, LossSums } from '../models/causal-lm.js';
+import { collate } from './collate.js';
+import { addSums, noSums } from './loss-sums.js';
+import { aborted } from './turn.js';
+
+/** Sums over all examples, in their order, `batch` at a time; null when the signal was aborted in between. */
+export async function evaluate(
+  model: CausalLM,
+  examples: readonly EncodedExample[],
+  batch: number,
+  signal: AbortSignal | undefined,
+): Promise<LossSums | null> {
+  let sums = noSums;
+  for (let first = 0; first < examples.length; first += batch) {
+    if (await aborted(signal)) return null;
+    sums = addSums(sums, model.loss(collate(examples.slice(first, first + batch))));
+  }
+  return sums;
+}
