@@ -13,6 +13,7 @@ export { type AppliedRows, applyRows, effectiveRows, type RowValues, removeRows 
 export { selectedRows, trainableParameters } from './rows/parameter-count.js';
 export { planFromIndices } from './rows/plan-from-indices.js';
 export { planRows, type RowChoice } from './rows/plan-rows.js';
+export { rowTensors } from './rows/row-tensors.js';
 export type { Handle } from './runtime/handle.js';
 export { philox, type RandomStream } from './runtime/philox.js';
 export { planSteps, type StepPlan, type StepPlanInput } from './train/plan-steps.js';

@@ -7,6 +7,7 @@ import { createCausalLM } from '../models/decoder.js';
 import { tinyModel } from '../models/tiny-model.js';
 import { planFromIndices } from './plan-from-indices.js';
 import { planRows, type RowChoice } from './plan-rows.js';
+import { rowTensors } from './row-tensors.js';
 import { scorers } from './scorers.js';
 
 let engine: Engine;
@@ -99,4 +100,11 @@ it('planFromIndices gives the same plan without scoring', () => {
   const reversed = new Map([...plan.modules].reverse().map(({ name, indices }) => [name, indices]));
   expect(planFromIndices(model, reversed)).toEqual(plan);
   expect(() => planFromIndices(model, new Map([['model.layers.9.mlp.up_proj', Int32Array.of(0)]]))).toThrow(/layers.9/);
+});
+
+it('rowTensors names the fused matrices that hold the chosen linears, once', () => {
+  expect(rowTensors(weights.config, { targets: ['q_proj', 'v_proj', 'down_proj'], layers: [1, 1] })).toEqual([
+    'layers.1.qkv',
+    'layers.1.down',
+  ]);
 });

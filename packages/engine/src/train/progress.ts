@@ -78,7 +78,7 @@ export function fromCheckpoint({ step, cursor }: CheckpointState, shape: RunShap
 }
 
 /** A checkpoint restores rows by position in the stack: its indices must be the plan's. */
-export function checkIndices(saved: CheckpointState['indices'], plan: ReadonlyMap<string, Int32Array>): void {
+export function checkSavedRows(saved: CheckpointState['indices'], plan: ReadonlyMap<string, Int32Array>): void {
   if (saved.size !== plan.size) throw mismatch(`it has rows of ${saved.size} linears, the plan of ${plan.size}`);
   for (const [name, indices] of plan)
     if (saved.get(name)?.join() !== indices.join()) throw mismatch(`the rows of ${name} are not those of the plan`);

@@ -7,7 +7,7 @@ import { evaluate } from './evaluate.js';
 import { addSums, means, noSums } from './loss-sums.js';
 import { exampleOrder } from './order.js';
 import { epochsDone, stepWindow } from './plan-steps.js';
-import { checkIndices, fromCheckpoint, type Progress, start, toCursor } from './progress.js';
+import { checkSavedRows, fromCheckpoint, type Progress, start, toCursor } from './progress.js';
 import { setUpRun } from './run-setup.js';
 import { aborted } from './turn.js';
 import type { TrainEvent, TrainInput } from './types.js';
@@ -21,7 +21,7 @@ export async function* train(input: TrainInput): AsyncGenerator<TrainEvent, void
   const run = setUpRun(input);
   const { totalSteps, batch } = run;
   const indices = new Map(plan.modules.map((module) => [module.name, module.indices]));
-  if (resume) checkIndices(resume.indices, indices);
+  if (resume) checkSavedRows(resume.indices, indices);
   let progress: Progress = resume ? fromCheckpoint(resume, run) : start;
   const firstStep = progress.step;
   let order: { readonly epoch: number; readonly examples: Int32Array } = { epoch: -1, examples: new Int32Array(0) };
