@@ -110,8 +110,9 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
   if (options.corsOrigins && options.corsOrigins.length > 0) await app.register(cors, { origin: [...options.corsOrigins] });
   await app.register(underPressure, {
     maxEventLoopDelay: maxEventLoopDelayMs,
-    pressureHandler: (request) => {
-      if (!request.routeOptions.config.public) throw unavailable('The server is overloaded.');
+    pressureHandler: (request, _reply, _type, delayMs) => {
+      // Infinite: one pause so long that nothing was measured, which the start of a process is. Not a load that lasts.
+      if (!request.routeOptions.config.public && Number.isFinite(delayMs)) throw unavailable('The server is overloaded.');
     },
   });
   requireApiKey(app, deps.keys, options.pepper, await makeRateLimiter(app, options.requestsPerMinute ?? defaults.requestsPerMinute));

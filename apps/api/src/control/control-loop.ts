@@ -41,11 +41,12 @@ export async function controlRound(deps: ControlDeps, { staleMs = 90_000, batch 
     const requeued = await deps.dispatch.requeueLost(staleMs);
     if (requeued > 0) deps.log.info({ requeued }, 'attempts without heartbeat were put back into the queue');
   });
-  await part('wake workers', async () => {
-    for (const { jobId, dispatchNo } of await deps.dispatch.waiting(batch)) await deps.queue.wake(jobId, dispatchNo);
-  });
   await part('result files', async () => {
     for (const job of await deps.dispatch.withoutResultFile(batch)) await makeResultFile(deps, job);
+  });
+  // Last: a queue that does not answer may take its time to say so.
+  await part('wake workers', async () => {
+    for (const { jobId, dispatchNo } of await deps.dispatch.waiting(batch)) await deps.queue.wake(jobId, dispatchNo);
   });
 }
 

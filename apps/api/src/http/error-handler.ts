@@ -36,6 +36,8 @@ export function asApiError(error: unknown): ApiError {
 
 export function sendFailure(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const failure = asApiError(error);
+  // Faults in the URL are found before any hook has run.
+  reply.header('x-request-id', request.id);
   if (failure.statusCode === 500) request.log.error({ err: error }, 'request failed');
   return reply
     .code(failure.statusCode)

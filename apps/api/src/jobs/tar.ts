@@ -28,7 +28,7 @@ class ContentMismatchError extends Error {
 }
 
 /** Streams the archive. Content that does not match its hash destroys the stream, so the client sees a broken download and not a bad file. */
-export function tarOf(objects: ObjectStore, entries: readonly TarEntry[]): Readable {
+export function tarOf(objects: Pick<ObjectStore, 'get'>, entries: readonly TarEntry[]): Readable {
   for (const { name } of entries) {
     if (Buffer.byteLength(name) > maxNameBytes) throw new RangeError(`tar entry name is longer than ${maxNameBytes} bytes: ${name}`);
   }

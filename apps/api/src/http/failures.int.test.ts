@@ -1,0 +1,91 @@
+/** Whatever fails, the body has OpenAI's four keys and the reply has a request id. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openTestApi, type TestApi } from '../testing/test-api.js';
+
+let api: TestApi;
+beforeAll(async () => {
+  api = await openTestApi({ requestsPerMinute: 500 });
+});
+afterAll(() => api.close());
+
+const json = { 'content-type': 'application/json' };
+test.each([
+  ['no key', { method: 'GET', url: '/jobs', headers: {} }, 401, null],
+  ['a wrong key', { method: 'GET', url: '/jobs', headers: { authorization: 'Bearer wrong-key-entirely' } }, 401, 'invalid_api_key'],
+  ['another scheme', { method: 'GET', url: '/jobs', headers: { authorization: 'Basic abc' } }, 401, null],
+  ['no key on /metrics', { method: 'GET', url: '/metrics', headers: {} }, 401, null],
+  ['an unknown URL', { method: 'GET', url: '/v1/chat/completions' }, 404, 'unknown_url'],
+  ['a wrong method', { method: 'PUT', url: '/v1/files' }, 405, 'method_not_allowed'],
+  ['a wrong method on an object', { method: 'PATCH', url: '/jobs/ftjob-1' }, 405, 'method_not_allowed'],
+  ['a malformed URL', { method: 'GET', url: '/jobs/%zz' }, 400, 'invalid_url'],
+  ['broken JSON', { method: 'POST', url: '/jobs', headers: json, payload: '{' }, 400, 'invalid_json'],
+  ['__proto__', { method: 'POST', url: '/jobs', headers: json, payload: '{"__proto__":{"a":1}}' }, 400, 'invalid_json'],
+  ['no body', { method: 'POST', url: '/jobs', headers: json, payload: '' }, 400, 'invalid_type'],
+  [
+    '20,000 nested arrays',
+    { method: 'POST', url: '/jobs', headers: json, payload: `{"model":${'['.repeat(20_000)}${']'.repeat(20_000)}}` },
+    400,
+    'missing_required_parameter',
+  ],
+  [
+    'a large body',
+    { method: 'POST', url: '/jobs', headers: json, payload: JSON.stringify({ model: 'x'.repeat(300_000) }) },
+    413,
+    'request_too_large',
+  ],
+  ['text', { method: 'POST', url: '/jobs', headers: { 'content-type': 'text/plain' }, payload: 'x' }, 415, 'unsupported_content_type'],
+  ['a query that is no number', { method: 'GET', url: '/jobs?limit=ten' }, 400, 'invalid_type'],
+  ['an unknown query field', { method: 'GET', url: '/jobs?lmit=1' }, 400, 'unknown_parameter'],
+  ['an endless id', { method: 'GET', url: `/jobs/${'x'.repeat(200)}` }, 400, 'invalid_value'],
+] as const)('%s', async (_name, request, status, code) => {
+  const headers =
+    'headers' in request && Object.keys(request.headers).length === 0
+      ? {}
+      : { ...api.headers(), ...('headers' in request ? request.headers : {}) };
+  const reply = await api.app.inject({ ...request, headers });
+  expect(reply.statusCode).toBe(status);
+  expect(Object.keys(reply.json())).toEqual(['error']);
+  expect(Object.keys(reply.json().error).sort()).toEqual(['code', 'message', 'param', 'type']);
+  expect(reply.json().error.code).toBe(code);
+  expect(reply.headers['x-request-id']).toMatch(/^req_/);
+  expect(reply.headers['content-type']).toBe('application/json; charset=utf-8');
+});
+
+test("the caller's request id is echoed, unless it could harm a log", async () => {
+  const id = async (given: string) =>
+    (await api.app.inject({ method: 'GET', url: '/healthz', headers: { 'x-request-id': given } })).headers['x-request-id'];
+  expect(await id('trace-1:2.3')).toBe('trace-1:2.3');
+  expect(await id('two words')).toMatch(/^req_/);
+  expect(await id('x'.repeat(200))).toMatch(/^req_/);
+});
+
+test("both headers carry a key, Azure's too", async () => {
+  for (const headers of [{ authorization: `Bearer ${api.key}` }, { authorization: `bearer  ${api.key}` }, { 'api-key': api.key }]) {
+    expect((await api.app.inject({ method: 'GET', url: '/models', headers })).statusCode).toBe(200);
+  }
+});
+
+test('a 5xx tells nothing of what happened inside', async () => {
+  const broken = await openTestApi();
+  await broken.breakDatabase();
+  const reply = await broken.inject('GET', '/jobs');
+  expect(reply.statusCode).toBeGreaterThanOrEqual(500);
+  expect(reply.json().error).toMatchObject({ type: 'server_error', param: null });
+  expect(reply.payload).not.toMatch(/postgres|ECONN|select|127\.0|prisma|pool/i);
+  const ready = await broken.app.inject({ method: 'GET', url: '/readyz' });
+  expect([ready.statusCode, ready.json().checks.database]).toEqual([503, 'not available']);
+  await broken.close();
+});
+
+test('too many requests: 429 that says when to come back', async () => {
+  const limited = await openTestApi({ requestsPerMinute: 3 });
+  for (let i = 0; i < 3; i++) expect((await limited.inject('GET', '/models')).statusCode).toBe(200);
+  const reply = await limited.inject('GET', '/models');
+  expect([reply.statusCode, reply.json().error.code, reply.json().error.type]).toEqual([429, 'rate_limit_exceeded', 'rate_limit_error']);
+  expect(Number(reply.headers['retry-after'])).toBeGreaterThan(0);
+  expect(Number(reply.headers['retry-after-ms'])).toBeGreaterThan(0);
+  // Another key is not held back, nor is the health of the process.
+  expect((await limited.app.inject({ method: 'GET', url: '/models', headers: limited.headers('other') })).statusCode).toBe(200);
+  expect((await limited.app.inject({ method: 'GET', url: '/healthz' })).statusCode).toBe(200);
+  await limited.close();
+});
