@@ -84,6 +84,17 @@ describe('rows', () => {
     model.dispose();
   });
 
+  it('a matrix that was read keeps its values when rows are written afterwards', () => {
+    const model = createCausalLM(ops, tinyModel(9));
+    const name = 'model.layers.0.self_attn.q_proj';
+    const handle = model.readMatrix(linearOf(model, name));
+    write(model, name, Int32Array.of(0), new Float32Array(linearOf(model, name).inFeatures));
+    expect(matrix(model, name).slice(0, 20)).toEqual(new Float32Array(20));
+    expect(ops.runtime.readF32(handle).slice(0, 20)).toEqual(tinyModel(9).tensors.get('layers.0.qkv')?.slice(0, 20));
+    ops.runtime.release(handle);
+    model.dispose();
+  });
+
   it('written rows change the loss; the base rows put back restore it bit for bit', () => {
     const model = createCausalLM(ops, tinyModel(9));
     const batch = tinyBatch(3, tinyConfig, [9]);
