@@ -57,6 +57,8 @@ describe('planRows', () => {
     const random: RowChoice = { ...all, scorer: 'random' };
     expect(rowsOf(random, 4)).toEqual(rowsOf(random, 4));
     expect(rowsOf(random, 4)).not.toEqual(rowsOf(random, 5));
+    const indices = planRows(engine, model, random, 4).modules.map((module) => module.indices.join());
+    expect(new Set(indices).size).toBeGreaterThan(10);
     const some = rowsOf({ ...random, targets: ['down_proj'], layers: [1, 1] }, 4);
     expect(rowsOf(random, 4)).toEqual(expect.arrayContaining(some));
     expect(some).toHaveLength(1);
