@@ -1,1 +1,4 @@
 export * from './ports.js';
+export { baseLearningRate, type JobFacts, type JobFault, type ResolvedJob, resolveJob, stepsOf } from './resolve-job.js';
+export { decideAfterFailure, type FailureDecision, maxBarrenAttempts } from './retry.js';
+export { canMove, finalStatuses, isFinal } from './status.js';

@@ -1,1 +1,2 @@
-export {};
+export { FsObjectStore } from './fs-object-store.js';
+export { InvalidKeyError } from './object-key.js';

@@ -1,0 +1,88 @@
+import { type CreateJobBody, targetNames } from '@rowsmith/contracts';
+import { describe, expect, test } from 'vitest';
+import { type JobFacts, resolveJob, stepsOf } from './resolve-job.js';
+
+const rowsOf = { q_proj: 576, k_proj: 192, v_proj: 192, o_proj: 576, gate_proj: 1536, up_proj: 1536, down_proj: 576 };
+const facts: JobFacts = {
+  trainingExamples: 100,
+  validationExamples: 10,
+  model: { layers: 30, maxPositions: 2048, rowsOf },
+  randomSeed: 77,
+};
+const body: CreateJobBody = { model: 'm', training_file: 'file-x' };
+
+test('everything automatic', () => {
+  expect(resolveJob(body, facts)).toEqual({
+    seed: 77,
+    hyperparameters: { n_epochs: 3, batch_size: 4, learning_rate_multiplier: 1 },
+    totalSteps: 75,
+    rowSparse: {
+      rows: 16,
+      scorer: 'l2',
+      targets: [...targetNames],
+      layers: [0, 29],
+      learning_rate: 1e-3,
+      lr_schedule: 'linear',
+      warmup_ratio: 0.05,
+      min_lr_ratio: 0,
+      weight_decay: 0,
+      max_grad_norm: 1,
+      max_seq_length: 1024,
+      gradient_accumulation_steps: 1,
+      max_steps: 0,
+      eval_every_steps: 8,
+      checkpoint_every_seconds: 30,
+      keep_checkpoints: 3,
+      train_on: 'assistant',
+      sample_prompts: [],
+      sample_max_tokens: 64,
+    },
+  });
+});
+
+test('zero is a value, "auto" and null are not', () => {
+  const asked: CreateJobBody = {
+    ...body,
+    seed: 0,
+    hyperparameters: { n_epochs: 'auto' },
+    row_sparse: { warmup_ratio: 0, max_grad_norm: 0, rows: 'auto' },
+  };
+  expect(resolveJob(asked, facts)).toMatchObject({
+    seed: 0,
+    hyperparameters: { n_epochs: 3 },
+    rowSparse: { warmup_ratio: 0, max_grad_norm: 0, rows: 16 },
+  });
+  expect(resolveJob({ ...body, seed: null }, facts)).toMatchObject({ seed: 77 });
+});
+
+test('the newer form of hyperparameters wins; large files get fewer epochs; few examples a smaller batch', () => {
+  const both: CreateJobBody = {
+    ...body,
+    hyperparameters: { n_epochs: 9, batch_size: 2 },
+    method: { type: 'supervised', supervised: { hyperparameters: { n_epochs: 5 } } },
+  };
+  expect(resolveJob(both, facts)).toMatchObject({ hyperparameters: { n_epochs: 5, batch_size: 2 } });
+  expect(resolveJob(body, { ...facts, trainingExamples: 6_000 })).toMatchObject({ hyperparameters: { n_epochs: 1 } });
+  expect(resolveJob(body, { ...facts, trainingExamples: 3, validationExamples: null })).toMatchObject({
+    hyperparameters: { batch_size: 3 },
+    rowSparse: { eval_every_steps: 0 },
+  });
+});
+
+describe('rules across fields name the field', () => {
+  test.each([
+    [{ layers: [0, 30] }, 'row_sparse.layers', /0 to 29/],
+    [{ layers: [5, 4] }, 'row_sparse.layers', /empty/],
+    [{ max_seq_length: 4096 }, 'row_sparse.max_seq_length', /at most 2048/],
+    [{ rows: { ratio: 0.001 } }, 'row_sparse.rows', /selects no row/],
+  ] as const)('%j', (rowSparse, param, message) => {
+    const result = resolveJob({ ...body, row_sparse: rowSparse as NonNullable<CreateJobBody['row_sparse']> }, facts);
+    expect(result).toMatchObject({ fault: { param, message: expect.stringMatching(message) } });
+  });
+});
+
+test('steps: the last step of an epoch takes what is left', () => {
+  expect(stepsOf(10, 4, 1, 2, 0)).toBe(6);
+  expect(stepsOf(10, 4, 2, 2, 0)).toBe(4);
+  expect(stepsOf(10, 4, 1, 2, 5)).toBe(5);
+});

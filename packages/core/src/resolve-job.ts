@@ -1,0 +1,114 @@
+/** Turns every "auto" of a job into a value; the resolved values are stored and shown with the job. Pure. */
+import { type CreateJobBody, type Hyperparameters, type RowSparseConfig, type RowSparseRequest, targetNames } from '@rowsmith/contracts';
+
+export interface JobFacts {
+  readonly trainingExamples: number;
+  /** null: no validation file. */
+  readonly validationExamples: number | null;
+  readonly model: {
+    readonly layers: number;
+    readonly maxPositions: number;
+    readonly rowsOf: Readonly<Record<(typeof targetNames)[number], number>>;
+  };
+  /** Used when the user gives no seed. */
+  readonly randomSeed: number;
+}
+export interface ResolvedJob {
+  readonly seed: number;
+  readonly hyperparameters: Hyperparameters;
+  readonly rowSparse: RowSparseConfig;
+  readonly totalSteps: number;
+}
+/** A rule across fields, or one that depends on the model, is broken. `param`: JSON path. */
+export interface JobFault {
+  readonly param: string;
+  readonly message: string;
+}
+
+export const baseLearningRate = 1e-3;
+/** Examples seen in all epochs together above which `n_epochs: "auto"` takes fewer. */
+const autoExamplesSeen = 10_000;
+const autoMaxSeqLength = 1024;
+
+const given = <T>(value: T | 'auto' | null | undefined): Exclude<T, 'auto'> | undefined =>
+  value === undefined || value === null || value === 'auto' ? undefined : (value as Exclude<T, 'auto'>);
+
+function hyperparametersOf(body: CreateJobBody, examples: number): Hyperparameters {
+  // The top-level object is OpenAI's older form; `method` wins where both are given.
+  const asked = { ...body.hyperparameters, ...body.method?.supervised?.hyperparameters };
+  const fewer = Math.min(3, Math.max(1, Math.floor(autoExamplesSeen / Math.max(1, examples))));
+  return {
+    n_epochs: given(asked.n_epochs) ?? fewer,
+    batch_size: given(asked.batch_size) ?? Math.max(1, Math.min(4, examples)),
+    learning_rate_multiplier: given(asked.learning_rate_multiplier) ?? 1,
+  };
+}
+
+/** Optimiser steps of a job; the last step of an epoch takes what is left; `max_steps` above 0 wins over the epochs. Equals the engine's own plan. */
+export function stepsOf(examples: number, batch: number, accumulation: number, epochs: number, maxSteps: number): number {
+  const steps = Math.ceil(Math.ceil(examples / batch) / accumulation) * epochs;
+  return maxSteps > 0 ? maxSteps : steps;
+}
+
+export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | { readonly fault: JobFault } {
+  const hyperparameters = hyperparametersOf(body, facts.trainingExamples);
+  const asked: RowSparseRequest = body.row_sparse ?? {};
+  const { model } = facts;
+  const layers = given(asked.layers) ?? ([0, model.layers - 1] as [number, number]);
+  const maxSeqLength = given(asked.max_seq_length) ?? Math.min(autoMaxSeqLength, model.maxPositions);
+  const accumulation = given(asked.gradient_accumulation_steps) ?? 1;
+  const maxSteps = given(asked.max_steps) ?? 0;
+  const totalSteps = stepsOf(facts.trainingExamples, hyperparameters.batch_size, accumulation, hyperparameters.n_epochs, maxSteps);
+  const rowSparse: RowSparseConfig = {
+    rows: given(asked.rows) ?? 16,
+    scorer: given(asked.scorer) ?? 'l2',
+    targets: given(asked.targets) ?? [...targetNames],
+    layers,
+    learning_rate: given(asked.learning_rate) ?? baseLearningRate,
+    lr_schedule: given(asked.lr_schedule) ?? 'linear',
+    warmup_ratio: given(asked.warmup_ratio) ?? 0.05,
+    min_lr_ratio: given(asked.min_lr_ratio) ?? 0,
+    weight_decay: given(asked.weight_decay) ?? 0,
+    max_grad_norm: given(asked.max_grad_norm) ?? 1,
+    max_seq_length: maxSeqLength,
+    gradient_accumulation_steps: accumulation,
+    max_steps: maxSteps,
+    eval_every_steps: given(asked.eval_every_steps) ?? (facts.validationExamples === null ? 0 : Math.max(1, Math.ceil(totalSteps / 10))),
+    checkpoint_every_seconds: given(asked.checkpoint_every_seconds) ?? 30,
+    keep_checkpoints: given(asked.keep_checkpoints) ?? 3,
+    train_on: given(asked.train_on) ?? 'assistant',
+    sample_prompts: asked.sample_prompts ?? [],
+    sample_max_tokens: given(asked.sample_max_tokens) ?? 64,
+  };
+  const fault = faultOf(rowSparse, facts);
+  return fault ? { fault } : { seed: body.seed ?? facts.randomSeed, hyperparameters, rowSparse, totalSteps };
+}
+
+function faultOf(config: RowSparseConfig, { model, trainingExamples }: JobFacts): JobFault | null {
+  const [first, last] = config.layers;
+  if (last >= model.layers)
+    return { param: 'row_sparse.layers', message: `The model has the layers 0 to ${model.layers - 1}; layer ${last} was asked for.` };
+  if (first > last)
+    return {
+      param: 'row_sparse.layers',
+      message: `The layer range [${first}, ${last}] is empty: the first layer must not be above the last.`,
+    };
+  if (config.max_seq_length > model.maxPositions) {
+    return {
+      param: 'row_sparse.max_seq_length',
+      message: `The model takes at most ${model.maxPositions} tokens; ${config.max_seq_length} were asked for.`,
+    };
+  }
+  if (trainingExamples < 1) return { param: 'training_file', message: 'The training file has no examples.' };
+  if (typeof config.rows === 'object') {
+    const { ratio, round_to: roundTo = 4 } = config.rows;
+    const selected = config.targets.map((target) => Math.floor(ratio * model.rowsOf[target]));
+    if (selected.every((rows) => rows - (rows % roundTo) === 0)) {
+      return {
+        param: 'row_sparse.rows',
+        message: `The ratio ${ratio}, rounded down to multiples of ${roundTo}, selects no row of any target.`,
+      };
+    }
+  }
+  return null;
+}

@@ -1,0 +1,19 @@
+/** The one transition table of jobs; drawn in this room's README. */
+import type { JobStatus } from '@rowsmith/contracts';
+
+const transitions: Readonly<Record<JobStatus, readonly JobStatus[]>> = {
+  validating_files: ['queued', 'failed', 'cancelled'],
+  queued: ['running', 'paused', 'failed', 'cancelled'],
+  running: ['queued', 'pausing', 'succeeded', 'failed', 'cancelled'],
+  pausing: ['paused', 'queued', 'succeeded', 'failed', 'cancelled'],
+  paused: ['queued', 'cancelled'],
+  succeeded: [],
+  failed: [],
+  cancelled: [],
+};
+
+export const finalStatuses = ['succeeded', 'failed', 'cancelled'] as const satisfies readonly JobStatus[];
+
+/** No transition leaves it. */
+export const isFinal = (status: JobStatus): boolean => transitions[status].length === 0;
+export const canMove = (from: JobStatus, to: JobStatus): boolean => transitions[from].includes(to);

@@ -1,0 +1,155 @@
+/**
+ * Objects as files under one folder. Nothing is visible until it is whole: written beside under a temporary name, synced, then linked (first writer
+ * wins) or renamed (last writer wins) to its key, and the folder synced so that a power cut cannot undo what was acknowledged.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, link, mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { ObjectStat, ObjectStore } from '@rowsmith/core';
+import { InvalidKeyError, namesOfKey } from './object-key.js';
+
+const temporaryPrefix = '.tmp-';
+const isMissing = (error: unknown) => ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+
+export class FsObjectStore implements ObjectStore {
+  constructor(private readonly root: string) {}
+
+  async put(key: string, body: AsyncIterable<Uint8Array> | Uint8Array): Promise<{ readonly sha256: string; readonly bytes: number }> {
+    const path = this.#path(key);
+    const { temporary, ...written } = await this.#writeBeside(path, body);
+    try {
+      await rename(temporary, path);
+    } catch (error) {
+      await unlink(temporary).catch(() => undefined);
+      throw error;
+    }
+    await syncFolder(dirname(path));
+    return written;
+  }
+
+  async putIfAbsent(key: string, body: Uint8Array): Promise<'created' | 'exists'> {
+    const path = this.#path(key);
+    const { temporary } = await this.#writeBeside(path, body);
+    try {
+      await link(temporary, path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      return 'exists';
+    } finally {
+      await unlink(temporary);
+    }
+    await syncFolder(dirname(path));
+    return 'created';
+  }
+
+  async get(key: string, range?: { readonly start: number; readonly end: number }): Promise<AsyncIterable<Uint8Array> | null> {
+    const file = await this.#open(key);
+    if (file === null) return null;
+    // The handle keeps the content readable even if the object is replaced or deleted meanwhile.
+    return createReadStream('', { fd: file, highWaterMark: 1 << 18, ...(range ? { start: range.start, end: range.end } : {}) });
+  }
+
+  async getBytes(key: string): Promise<Uint8Array | null> {
+    try {
+      return await readFile(this.#path(key));
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw error;
+    }
+  }
+
+  async head(key: string): Promise<ObjectStat | null> {
+    try {
+      const info = await stat(this.#path(key));
+      return info.isFile() ? { key, bytes: info.size } : null;
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw error;
+    }
+  }
+
+  /** In the order of the keys' names. `prefix`: '' or whole names, e.g. `jobs/x`. */
+  async *list(prefix: string): AsyncIterable<ObjectStat> {
+    const folder = prefix === '' ? this.root : this.#path(prefix.replace(/\/$/, ''));
+    yield* this.#walk(folder, prefix.replace(/\/$/, ''));
+  }
+
+  async delete(key: string): Promise<void> {
+    const path = this.#path(key);
+    try {
+      await unlink(path);
+      await syncFolder(dirname(path));
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+  }
+
+  async *#walk(folder: string, prefix: string): AsyncIterable<ObjectStat> {
+    const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
+      if (isMissing(error)) return [];
+      throw error;
+    });
+    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      if (entry.name.startsWith(temporaryPrefix)) continue;
+      const key = prefix === '' ? entry.name : `${prefix}/${entry.name}`;
+      if (entry.isDirectory()) yield* this.#walk(join(folder, entry.name), key);
+      else if (entry.isFile()) {
+        const found = await this.head(key);
+        if (found) yield found;
+      }
+    }
+  }
+
+  #path(key: string): string {
+    const names = namesOfKey(key);
+    if (names.some((name) => name.startsWith(temporaryPrefix))) throw new InvalidKeyError(key);
+    return join(this.root, ...names);
+  }
+
+  async #open(key: string): Promise<FileHandle | null> {
+    try {
+      const file = await open(this.#path(key), 'r');
+      if ((await file.stat()).isFile()) return file;
+      await file.close();
+      return null;
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw error;
+    }
+  }
+
+  async #writeBeside(
+    path: string,
+    body: AsyncIterable<Uint8Array> | Uint8Array,
+  ): Promise<{ temporary: string; sha256: string; bytes: number }> {
+    await mkdir(dirname(path), { recursive: true });
+    const temporary = join(dirname(path), `${temporaryPrefix}${process.pid}-${randomBytes(8).toString('hex')}`);
+    const hash = createHash('sha256');
+    let bytes = 0;
+    const file = await open(temporary, 'wx', 0o600);
+    try {
+      for await (const chunk of body instanceof Uint8Array ? [body] : body) {
+        hash.update(chunk);
+        bytes += chunk.byteLength;
+        await file.writeFile(chunk);
+      }
+      await file.sync();
+      await file.close();
+    } catch (error) {
+      await file.close().catch(() => undefined);
+      await unlink(temporary).catch(() => undefined);
+      throw error;
+    }
+    return { temporary, sha256: hash.digest('hex'), bytes };
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
