@@ -30,7 +30,6 @@ export async function describe(): Promise<Record<string, unknown>> {
       objects: uncalled('objects'),
       models: uncalled('models'),
       validate: fail,
-      resolveSettings: fail,
       onJobCreated: fail,
       probes: {},
       metricsText: fail,

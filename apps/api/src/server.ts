@@ -21,7 +21,6 @@ import { recordRoutes } from './http/route-table.js';
 import { type Api, openAiPaths, shortPaths } from './http/routes.js';
 import { useStrictValidation } from './http/validation.js';
 import { adapterRoutes } from './jobs/adapter-routes.js';
-import type { ResolveSettings } from './jobs/create-job.js';
 import { eventRoutes } from './jobs/event-routes.js';
 import { jobRoutes } from './jobs/job-routes.js';
 import { metricRoutes } from './jobs/metric-routes.js';
@@ -38,7 +37,6 @@ export interface ServerDeps extends Omit<HealthDeps, 'closing'> {
   readonly objects: ObjectStore;
   readonly models: BaseModels;
   readonly validate: ValidateTrainingFile;
-  readonly resolveSettings: ResolveSettings;
   /** A job was created: the control loop should look now. */
   readonly onJobCreated: () => void;
   /** Called once per answered request; `route` is the pattern, never the URL. */
@@ -67,7 +65,8 @@ export interface ServerOptions {
 }
 
 export const defaults = { maxFileBytes: 2 * 1024 ** 3, requestsPerMinute: 60_000, maxStreamsPerKey: 100 } as const;
-const maxJsonBytes = 256 * 1024;
+// Sixteen sample prompts of the longest kind, in any script, fit.
+const maxJsonBytes = 512 * 1024;
 /** Event loop delay above which requests are turned away; training runs beside us on the same cores, so short delays are normal. */
 const maxEventLoopDelayMs = 2_000;
 
@@ -128,16 +127,20 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
     deps.onResponse?.(sample);
     request.log.info({ op: 'http.request', ...sample, project: request.apiKey?.projectId }, 'request');
   });
+  // What was in flight when the stop began ends its connection too; idle ones are closed by then.
+  app.addHook('onSend', async (_request, reply) => {
+    if (closing.signal.aborted) reply.header('connection', 'close');
+  });
   app.addHook('preClose', async () => closing.abort());
 
   const present = (job: JobRecord) => withResultFile(deps, job);
-  const { files, jobs, objects, models, notifier, validate, resolveSettings, onJobCreated } = deps;
+  const { files, jobs, objects, models, notifier, validate, onJobCreated } = deps;
   const openStreams = new Map<string, number>();
   const maxFileBytes = options.maxFileBytes ?? defaults.maxFileBytes;
   const maxStreamsPerKey = options.maxStreamsPerKey ?? defaults.maxStreamsPerKey;
   for (const paths of [openAiPaths, shortPaths]) {
     fileRoutes(app, { files, objects, validate, maxFileBytes }, paths);
-    jobRoutes(app, { jobs, files, models, present, resolveSettings, onJobCreated }, paths);
+    jobRoutes(app, { jobs, files, models, present, onJobCreated }, paths);
     eventRoutes(
       app,
       { jobs, notifier, present, closing: closing.signal, maxStreamsPerKey, openStreams, timing: options.streams ?? {} },

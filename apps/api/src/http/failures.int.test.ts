@@ -29,7 +29,7 @@ test.each([
   ],
   [
     'a large body',
-    { method: 'POST', url: '/jobs', headers: json, payload: JSON.stringify({ model: 'x'.repeat(300_000) }) },
+    { method: 'POST', url: '/jobs', headers: json, payload: JSON.stringify({ model: 'x'.repeat(600_000) }) },
     413,
     'request_too_large',
   ],

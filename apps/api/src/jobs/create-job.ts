@@ -1,30 +1,14 @@
 /** Admission of a job: model, files and settings are checked and every "auto" resolved before anything is stored. */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { type CreateJobBody, canonicalJson, type JobSpec, newId, type ProjectId } from '@rowsmith/contracts';
-import type { FileRecord, FileStore, JobRecord, JobStore, NewJob } from '@rowsmith/core';
+import { type FileRecord, type FileStore, type JobFacts, type JobRecord, type JobStore, resolveJob } from '@rowsmith/core';
 import { ApiError, badRequest, notFound } from '../http/api-error.js';
 import type { BaseModel, BaseModels } from '../models/base-models.js';
-
-/** What the settings of a job depend on besides the request. */
-export interface JobFacts {
-  readonly model: BaseModel;
-  readonly trainingExamples: number;
-  /** null: no validation file. */
-  readonly validationExamples: number | null;
-}
-export type ResolvedSettings = Pick<NewJob, 'seed' | 'hyperparameters' | 'rowSparse' | 'totalSteps'>;
-/** A rule across fields, or one that depends on the model, is broken. */
-export interface SettingsFault {
-  readonly param: string;
-  readonly message: string;
-}
-export type ResolveSettings = (body: CreateJobBody, facts: JobFacts) => ResolvedSettings | { readonly fault: SettingsFault };
 
 export interface CreateJobDeps {
   readonly jobs: Pick<JobStore, 'create'>;
   readonly files: Pick<FileStore, 'get'>;
   readonly models: Pick<BaseModels, 'get'>;
-  readonly resolveSettings: ResolveSettings;
   readonly onJobCreated: () => void;
 }
 
@@ -41,6 +25,25 @@ async function trainingData(files: CreateJobDeps['files'], projectId: ProjectId,
   return file;
 }
 
+/** What the rules of a job's settings need to know of a model: sizes of its linears, [out, in], in Hugging Face's names. */
+function modelFacts({ config }: BaseModel): JobFacts['model'] {
+  const queries = config.n_heads * config.head_dim;
+  const keys = config.n_kv_heads * config.head_dim;
+  return {
+    layers: config.n_layers,
+    maxPositions: config.max_position_embeddings,
+    rowsOf: {
+      q_proj: queries,
+      k_proj: keys,
+      v_proj: keys,
+      o_proj: config.hidden_size,
+      gate_proj: config.intermediate_size,
+      up_proj: config.intermediate_size,
+      down_proj: config.hidden_size,
+    },
+  };
+}
+
 const refOf = ({ key, sha256, bytes }: FileRecord) => ({ key, sha256, bytes });
 
 export async function createJob(
@@ -55,10 +58,11 @@ export async function createJob(
   }
   const training = await trainingData(deps.files, projectId, body.training_file, 'training_file');
   const validation = body.validation_file ? await trainingData(deps.files, projectId, body.validation_file, 'validation_file') : null;
-  const settings = deps.resolveSettings(body, {
-    model,
+  const settings = resolveJob(body, {
+    model: modelFacts(model),
     trainingExamples: training.examples ?? 0,
     validationExamples: validation === null ? null : (validation.examples ?? 0),
+    randomSeed: randomInt(2 ** 31),
   });
   if ('fault' in settings) throw badRequest(settings.fault.message, 'invalid_value', settings.fault.param);
   const id = newId('job', randomBytes);

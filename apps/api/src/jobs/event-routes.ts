@@ -106,7 +106,10 @@ export const eventRoutes: Routes<EventDeps> = (app, deps, prefix) => {
         signal: AbortSignal.any([deps.closing, gone.signal]),
       });
       // Proxies must neither buffer nor transform what is meant to arrive now.
-      reply.headers({ 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no' }).type('text/event-stream; charset=utf-8');
+      // The connection ends with the stream: a stopping server must not wait for idle ones.
+      reply
+        .headers({ 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no', connection: 'close' })
+        .type('text/event-stream; charset=utf-8');
       return reply.send(Readable.from(frames, { objectMode: false }));
     },
   );

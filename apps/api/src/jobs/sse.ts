@@ -3,8 +3,7 @@
  * `Last-Event-ID` misses nothing and sees nothing twice. The table is the truth: a wake-up only says "look now", and one look a second makes up
  * for wake-ups that were lost. The stream ends with `event: done` after the last event of a finished job, or without it when the server stops.
  */
-import type { JobStatus } from '@rowsmith/contracts';
-import type { EventNotifier, JobRecord, JobStore } from '@rowsmith/core';
+import { type EventNotifier, isFinal, type JobRecord, type JobStore } from '@rowsmith/core';
 import { toEventObject } from './job-object.js';
 
 export interface StreamTiming {
@@ -18,8 +17,6 @@ export interface StreamOptions extends StreamTiming {
   readonly signal: AbortSignal;
 }
 
-const finalStatuses: ReadonlySet<JobStatus> = new Set(['succeeded', 'failed', 'cancelled']);
-export const isFinal = (status: JobStatus) => finalStatuses.has(status);
 const pageSize = 200;
 
 /** Resolves on the first wake-up, after `ms`, or on abort. */
