@@ -55,6 +55,7 @@ console.log(
     length,
     rows,
     memory: values.memory,
+    operators: engine.operators.kind,
     tokensPerSecond: { median: rates[rates.length >> 1], best: rates.at(-1) },
     peakRssMiB: peak,
   }),
