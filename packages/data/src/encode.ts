@@ -1,0 +1,129 @@
+import type { EncodedExample } from '@rowsmith/contracts';
+import type { Tokenizer } from '@rowsmith/hf';
+import { DataError } from './errors.js';
+import { type LineOptions, readLines } from './lines.js';
+import { countedTokens, labelSpans, truncate } from './mask.js';
+import { type RowText, rowTexts, type TextOptions } from './row-texts.js';
+import { type FirstShape, readLine } from './validate.js';
+
+export interface EncodeDatasetOptions extends TextOptions, LineOptions {
+  readonly tokenizer: Tokenizer;
+  /** Tokens; the left part of a longer example is kept. */
+  readonly maxSeqLength: number;
+  /** Ends plain texts, and is learnt there. */
+  readonly eosId: number;
+}
+
+export interface DroppedRow {
+  readonly line: number;
+  readonly reason: string;
+}
+export interface EncodedDataset {
+  /** In the order of the file. */
+  readonly examples: readonly EncodedExample[];
+  readonly counts: {
+    /** Lines with data; a line gives one example, or more where its template asks for one an answer. */
+    readonly rows: number;
+    readonly examples: number;
+    readonly truncated: number;
+    /** Examples without a token to learn after truncation; they are not in `examples`. */
+    readonly dropped: number;
+    /** Of `examples`. */
+    readonly tokens: number;
+    /** Tokens of `examples` that are predicted and count in the loss. */
+    readonly labelledTokens: number;
+  };
+  /** The first 1000. */
+  readonly dropped: readonly DroppedRow[];
+}
+
+/** Texts encoded at once: enough to keep the cores busy, little enough to hold. */
+const batchTexts = 256;
+
+/**
+ * Renders, encodes once and masks every row of a JSONL file. DataError names the first line that cannot be encoded (the validator has seen the
+ * shapes before, the template and the tokenizer belong to the model); ModelError when the template itself is unusable.
+ */
+export async function encodeDataset(source: AsyncIterable<Uint8Array>, options: EncodeDatasetOptions): Promise<EncodedDataset> {
+  const encoding = new Encoding(options);
+  let waiting: RowText[] = [];
+  let rows = 0;
+  let first: FirstShape | null = null;
+  for await (const line of readLines(source, options)) {
+    const reading = readLine(line, first);
+    if (reading === 'blank') continue;
+    const { row, faults } = reading;
+    if (row === null) throw new DataError('invalid_line', line.number, faults[0]?.message ?? 'cannot be read');
+    first ??= { shape: row.shape, line: line.number };
+    rows++;
+    waiting.push(...rowTexts(row, line.number, options));
+    if (waiting.length >= batchTexts) {
+      await encoding.add(waiting);
+      waiting = [];
+    }
+  }
+  await encoding.add(waiting);
+  return encoding.result(rows);
+}
+
+class Encoding {
+  private readonly examples: EncodedExample[] = [];
+  private readonly dropped: DroppedRow[] = [];
+  private droppedCount = 0;
+  private truncated = 0;
+  private tokens = 0;
+  private labelledTokens = 0;
+
+  constructor(private readonly options: EncodeDatasetOptions) {}
+
+  /** All of one file have the same shape, so one setting serves the batch. */
+  async add(texts: readonly RowText[]): Promise<void> {
+    const plain = texts[0]?.plain ?? false;
+    const encoded = await this.options.tokenizer.encodeBatch(
+      texts.map(({ text }) => text),
+      { addSpecialTokens: plain },
+    );
+    for (const [i, { ids, offsets }] of encoded.entries()) {
+      const { line, spans } = texts[i] as RowText;
+      const whole = { ids, labels: labelSpans(ids, offsets, spans) };
+      this.keep(line, plain ? this.ended(whole) : whole);
+    }
+  }
+
+  /** Some tokenizers add eos themselves; it is learnt once in any case. */
+  private ended({ ids, labels }: EncodedExample): EncodedExample {
+    const { eosId } = this.options;
+    const there = ids[ids.length - 1] === eosId;
+    const length = ids.length + (there ? 0 : 1);
+    const ended = { ids: new Int32Array(length), labels: new Int32Array(length) };
+    ended.ids.set(ids);
+    ended.labels.set(labels);
+    ended.ids[length - 1] = eosId;
+    ended.labels[length - 1] = eosId;
+    return ended;
+  }
+
+  private keep(line: number, whole: EncodedExample): void {
+    const { maxSeqLength } = this.options;
+    const long = whole.ids.length > maxSeqLength;
+    const example = long ? truncate(whole, maxSeqLength) : whole;
+    if (long) this.truncated++;
+    const counted = countedTokens(example);
+    if (counted === 0) {
+      this.droppedCount++;
+      const reason = long
+        ? `no token to learn is left of ${whole.ids.length} after cutting to ${maxSeqLength}; raise max_seq_length`
+        : 'has no token to learn';
+      if (this.dropped.length < 1000) this.dropped.push({ line, reason });
+      return;
+    }
+    this.examples.push(example);
+    this.tokens += example.ids.length;
+    this.labelledTokens += counted;
+  }
+
+  result(rows: number): EncodedDataset {
+    const { examples, truncated, droppedCount: dropped, tokens, labelledTokens } = this;
+    return { examples, counts: { rows, examples: examples.length, truncated, dropped, tokens, labelledTokens }, dropped: this.dropped };
+  }
+}

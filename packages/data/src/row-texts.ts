@@ -1,0 +1,62 @@
+import type { TrainOn } from '@rowsmith/contracts';
+import { type ChatTemplate, ModelError, renderWithSpans } from '@rowsmith/hf';
+import { DataError, quoted } from './errors.js';
+import type { TextSpan } from './mask.js';
+import type { ChatTurn, Row } from './rows.js';
+
+/** A text to be encoded, and the part of it that is to be learnt. */
+export interface RowText {
+  readonly line: number;
+  readonly text: string;
+  readonly spans: readonly TextSpan[];
+  /** Chat templates print the beginning and the end of the text themselves; plain texts get bos as the tokenizer has it, and eos. */
+  readonly plain: boolean;
+}
+
+export interface TextOptions {
+  /** null: the model has none, and chat rows are refused. */
+  readonly template: ChatTemplate | null;
+  /** Of chat rows. assistant: every answer with weight 1; last: the last of these; all: every token of the conversation. */
+  readonly trainOn: TrainOn;
+}
+
+/** One text for a row; for a chat whose template prints earlier answers differently, one for each answer. */
+export function rowTexts(row: Row, line: number, options: TextOptions): readonly RowText[] {
+  switch (row.shape) {
+    case 'chat':
+      return chatTexts(row.messages, line, options);
+    case 'prompt_completion': {
+      const text = row.prompt + row.completion;
+      return [{ line, text, spans: [{ start: row.prompt.length, end: text.length }], plain: true }];
+    }
+    case 'text':
+      return [{ line, text: row.text, spans: [{ start: 0, end: row.text.length }], plain: true }];
+  }
+}
+
+function chatTexts(turns: readonly ChatTurn[], line: number, { template, trainOn }: TextOptions): readonly RowText[] {
+  if (template === null)
+    throw new DataError('refused_by_template', line, 'the model has no chat template; use prompt/completion or text rows');
+  for (const [i, { content }] of turns.entries()) {
+    const token = template.specialTokens.find((special) => content.includes(special));
+    if (token !== undefined) {
+      const reason = `messages[${i}].content holds ${quoted(token)}, which the tokenizer reads as a control token; take it out`;
+      throw new DataError('special_token', line, reason);
+    }
+  }
+  const messages = turns.map(({ role, content, name }) => ({ role, content, ...(name === undefined ? {} : { name }) }));
+  try {
+    if (trainOn === 'all') {
+      const text = template.render(messages);
+      return [{ line, text, spans: [{ start: 0, end: text.length }], plain: false }];
+    }
+    const learnt = turns.flatMap((turn, i) => (turn.learn ? [i] : []));
+    const chosen = new Set(trainOn === 'last' ? learnt.slice(-1) : learnt);
+    return renderWithSpans(template, messages)
+      .map(({ text, spans }) => ({ line, text, spans: spans.filter(({ message }) => chosen.has(message)), plain: false }))
+      .filter(({ spans }) => spans.length > 0);
+  } catch (cause) {
+    const refused = cause instanceof ModelError && (cause.code === 'template_raised' || cause.code === 'bad_messages');
+    throw refused ? new DataError('refused_by_template', line, cause.message, { cause }) : cause;
+  }
+}
