@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { chatTemplate, loadChatTemplate, loadTokenizer, modelStore, resolveModelDir } from '@rowsmith/hf';
+import { chatTemplate, loadChatTemplate, loadTokenizer, modelStore, resolveModelDir, tokenizerFromJson } from '@rowsmith/hf';
 import { expect, test } from 'vitest';
 import { type EncodeDatasetOptions, encodeDataset } from './encode.js';
 
@@ -146,4 +146,24 @@ test('rows over several batches keep their order', async () => {
   const { examples } = await encode(rows);
   const back = await Promise.all(examples.map(({ ids }) => base.tokenizer.decode(ids)));
   expect(back).toEqual(rows.map(({ text }) => text));
+});
+
+test('a tokenizer that adds its own beginning and end: plain texts get each once, chats neither', async () => {
+  const json = JSON.parse(await readFile(`${dir}/tokenizer.json`, 'utf8')) as Record<string, unknown>;
+  const special = (id: string, token: number) => ({ [id]: { id, ids: [token], tokens: [id] } });
+  json['post_processor'] = {
+    type: 'TemplateProcessing',
+    single: [
+      { SpecialToken: { id: '<|im_start|>', type_id: 0 } },
+      { Sequence: { id: 'A', type_id: 0 } },
+      { SpecialToken: { id: '<|im_end|>', type_id: 0 } },
+    ],
+    pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 1 } }],
+    special_tokens: { ...special('<|im_start|>', 1), ...special('<|im_end|>', 2) },
+  };
+  const tokenizer = tokenizerFromJson(JSON.stringify(json));
+  const [pair] = fixture.prompt_completion as [Fixture['prompt_completion'][0]];
+  const { examples } = await encode([{ prompt: pair.prompt, completion: pair.completion }], { tokenizer });
+  expect(plain(examples)).toEqual([{ ids: [1, ...pair.ids], labels: [-100, ...masked(pair.ids, pair.mask)] }]);
+  expect(plain((await encode(chats, { tokenizer })).examples)).toEqual(plain((await encode(chats)).examples));
 });

@@ -74,3 +74,14 @@ test('what is held of a line without end stays below the limit', () => {
   });
   expect(Math.max(...most)).toBe(600);
 });
+
+test('the producer may use its buffer again', () => {
+  const splitter = new LineSplitter();
+  const buffer = new Uint8Array(2);
+  const lines: Line[] = [];
+  for (const part of ['ab', 'cd', 'e\n']) {
+    buffer.set(bytes(part));
+    lines.push(...splitter.push(buffer));
+  }
+  expect(lines.map(shown)).toEqual([[1, 'abcde']]);
+});
