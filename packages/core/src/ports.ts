@@ -199,6 +199,8 @@ export interface AttemptStore {
   /** Acts on the decision of `decideAfterFailure`: back to `queued` with a reason, or `failed`. */
   fail(jobId: string, epoch: number, failure: AttemptFailure): Promise<{ readonly fence: Fenced; readonly decision: 'retry' | 'failed' }>;
   cancelled(jobId: string, epoch: number): Promise<Fenced>;
+  /** A worker that starts under the same id as before: its earlier attempts are dead; back to `queued`. Returns how many. */
+  reclaim(workerId: WorkerId): Promise<number>;
   /** The worker goes away on purpose: back to `queued`, no attempt counted. */
   handback(jobId: string, epoch: number): Promise<Fenced>;
 }

@@ -8,7 +8,7 @@ export const quickstart = {
   job: {
     suffix: 'quickstart',
     seed: 7,
-    hyperparameters: { n_epochs: 2, batch_size: 4 },
-    row_sparse: { rows: 16, learning_rate: 1e-3 },
+    hyperparameters: { n_epochs: 1, batch_size: 4 },
+    row_sparse: { rows: 16, learning_rate: 1e-3, eval_every_steps: 45, sample_max_tokens: 48 },
   },
 } as const;

@@ -1,0 +1,51 @@
+import type { MetricPoint } from '@rowsmith/contracts';
+import type { NewEvent } from '@rowsmith/core';
+import { appendEvents } from './append-events.js';
+import type { Transaction } from './database.js';
+
+const text = (value: number | null, digits = 4) => (value === null ? '-' : value.toFixed(digits));
+
+function eventOf(point: MetricPoint, totalSteps: number | null): NewEvent {
+  const valid = point.valid_loss === null ? '' : `, validation loss=${text(point.valid_loss)}`;
+  const train = point.train_loss === null ? '' : `, training loss=${text(point.train_loss)}`;
+  const total = totalSteps === null ? '' : `/${totalSteps}`;
+  return {
+    level: 'info',
+    type: 'metrics',
+    message: `Step ${point.step}${total}${train}${valid}`,
+    data: { ...point, total_steps: totalSteps },
+  };
+}
+
+/**
+ * A step and an evaluation after it share a row: each sets its own columns. A resumed attempt repeats the steps since its checkpoint with the same
+ * values; they replace the row and make no second event.
+ */
+export async function storeMetrics(tx: Transaction, jobId: string, points: readonly MetricPoint[]): Promise<void> {
+  const job = await tx.job.findUniqueOrThrow({ where: { id: jobId }, select: { projectId: true, totalSteps: true } });
+  const known = new Map(
+    (await tx.metric.findMany({ where: { jobId, step: { in: points.map((p) => p.step) } } })).map((row) => [row.step, row]),
+  );
+  const events: NewEvent[] = [];
+  let highest = 0;
+  for (const p of points) {
+    const before = known.get(p.step);
+    const repeated = before && (p.train_loss === null || before.trainLoss !== null) && (p.valid_loss === null || before.validLoss !== null);
+    if (!repeated) events.push(eventOf(p, job.totalSteps));
+    if (p.train_loss !== null) highest = Math.max(highest, p.step);
+    await tx.$executeRaw`
+      INSERT INTO metric (job_id, step, project_id, epoch, train_loss, train_mean_token_accuracy, valid_loss, valid_mean_token_accuracy, learning_rate, grad_norm, tokens, labelled_tokens, seconds)
+      VALUES (${jobId}, ${p.step}, ${job.projectId}, ${p.epoch}, ${p.train_loss}, ${p.train_mean_token_accuracy}, ${p.valid_loss}, ${p.valid_mean_token_accuracy},
+              ${p.learning_rate}, ${p.grad_norm}, ${p.tokens}, ${p.labelled_tokens}, ${p.seconds})
+      ON CONFLICT (job_id, step) DO UPDATE SET epoch = EXCLUDED.epoch,
+        train_loss = COALESCE(EXCLUDED.train_loss, metric.train_loss),
+        train_mean_token_accuracy = COALESCE(EXCLUDED.train_mean_token_accuracy, metric.train_mean_token_accuracy),
+        valid_loss = COALESCE(EXCLUDED.valid_loss, metric.valid_loss),
+        valid_mean_token_accuracy = COALESCE(EXCLUDED.valid_mean_token_accuracy, metric.valid_mean_token_accuracy),
+        learning_rate = COALESCE(EXCLUDED.learning_rate, metric.learning_rate), grad_norm = COALESCE(EXCLUDED.grad_norm, metric.grad_norm),
+        tokens = COALESCE(EXCLUDED.tokens, metric.tokens), labelled_tokens = COALESCE(EXCLUDED.labelled_tokens, metric.labelled_tokens),
+        seconds = COALESCE(EXCLUDED.seconds, metric.seconds)`;
+  }
+  if (highest > 0) await tx.$executeRaw`UPDATE job SET step = GREATEST(step, ${highest}) WHERE id = ${jobId}`;
+  await appendEvents(tx, jobId, events);
+}

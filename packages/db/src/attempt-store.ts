@@ -1,0 +1,162 @@
+import { randomBytes } from 'node:crypto';
+import { newId } from '@rowsmith/contracts';
+import { type AttemptStore, decideAfterFailure } from '@rowsmith/core';
+import { appendEvents } from './append-events.js';
+import { storeMetrics } from './attempt-metrics.js';
+import { type Database, jsonb } from './database.js';
+import { cancelJob, endAttempt, failJob, fenced, okAfter, requeue } from './fence.js';
+import { checkpointRecord, jobRecord } from './records.js';
+import { requeueAttempts } from './requeue-attempts.js';
+
+/** Jobs as a worker sees them: every write after `begin` is conditional on its epoch. */
+export function createAttemptStore(database: Database): AttemptStore {
+  const { prisma } = database;
+  return {
+    async begin(jobId, workerId) {
+      return prisma.$transaction(async (tx) => {
+        // Of several workers with the same wake-up, one finds the row still queued.
+        const [row] = await tx.$queryRaw<{ epoch: number; project_id: string }[]>`
+          UPDATE job SET status = 'running', epoch = epoch + 1, heartbeat_at = clock_timestamp(), started_at = COALESCE(started_at, clock_timestamp())
+          WHERE id = ${jobId} AND status = 'queued' AND not_before <= clock_timestamp() RETURNING epoch, project_id`;
+        if (!row) return 'not_runnable';
+        await tx.attempt.create({ data: { jobId, epoch: row.epoch, projectId: row.project_id, workerId } });
+        const again = row.epoch > 1 ? ` (attempt ${row.epoch})` : '';
+        await appendEvents(tx, jobId, [
+          { level: 'info', type: 'job.running', message: `Fine-tuning job started${again}`, data: { attempt: row.epoch } },
+        ]);
+        const job = await tx.job.findUniqueOrThrow({ where: { id: jobId } });
+        const checkpoints = await tx.checkpoint.findMany({ where: { jobId }, orderBy: [{ step: 'desc' }, { epoch: 'desc' }] });
+        return { job: jobRecord(job), epoch: row.epoch, checkpoints: checkpoints.map(checkpointRecord) };
+      });
+    },
+
+    async heartbeat(jobId, epoch) {
+      const [row] = await prisma.$queryRaw<{ cancel: boolean; status: string }[]>`
+        UPDATE job SET heartbeat_at = clock_timestamp() WHERE id = ${jobId} AND epoch = ${epoch} AND status IN ('running', 'pausing')
+        RETURNING cancel_requested_at IS NOT NULL AS cancel, status::text AS status`;
+      if (!row) return { fence: 'fenced', stop: null };
+      return { fence: 'ok', stop: row.cancel ? 'cancel' : row.status === 'pausing' ? 'pause' : null };
+    },
+
+    async progress(jobId, epoch, change, events) {
+      return fenced(
+        database,
+        jobId,
+        epoch,
+        okAfter(async (tx) => {
+          await tx.job.update({
+            where: { id: jobId },
+            data: {
+              ...(change.phase === undefined ? {} : { phase: change.phase }),
+              ...(change.totalSteps === undefined ? {} : { totalSteps: change.totalSteps }),
+              ...(change.estimatedFinish === undefined ? {} : { estimatedFinish: change.estimatedFinish }),
+            },
+          });
+          await appendEvents(tx, jobId, events);
+        }),
+      );
+    },
+
+    metrics: (jobId, epoch, points) =>
+      fenced(
+        database,
+        jobId,
+        epoch,
+        okAfter((tx) => storeMetrics(tx, jobId, points)),
+      ),
+
+    async checkpoint(jobId, epoch, c) {
+      return fenced(
+        database,
+        jobId,
+        epoch,
+        okAfter(async (tx) => {
+          const [job] = await tx.$queryRaw<{ project_id: string }[]>`
+          UPDATE job SET barren_attempts = CASE WHEN ${c.step} > checkpoint_step THEN 0 ELSE barren_attempts END, checkpoint_step = GREATEST(checkpoint_step, ${c.step})
+          WHERE id = ${jobId} RETURNING project_id`;
+          const fresh = await tx.$executeRaw`
+          INSERT INTO checkpoint (id, job_id, project_id, step, epoch, manifest_key, manifest_sha256, metrics)
+          VALUES (${newId('checkpoint', randomBytes)}, ${jobId}, ${job?.project_id}, ${c.step}, ${epoch}, ${c.manifestKey}, ${c.manifestSha256}, ${jsonb(c.metrics)})
+          ON CONFLICT (job_id, epoch, step) DO NOTHING`;
+          if (fresh > 0)
+            await appendEvents(tx, jobId, [
+              { level: 'info', type: 'checkpoint.created', message: `Checkpoint created at step ${c.step}`, data: { step: c.step } },
+            ]);
+        }),
+      );
+    },
+
+    async succeed(jobId, epoch, result) {
+      return fenced(
+        database,
+        jobId,
+        epoch,
+        okAfter(async (tx) => {
+          await tx.$executeRaw`
+          UPDATE job SET status = 'succeeded', finished_at = clock_timestamp(), estimated_finish = NULL, phase = NULL, step = ${result.step},
+                 trained_tokens = ${result.trainedTokens}, fine_tuned_model = ${result.fineTunedModel}, adapter_manifest_key = ${result.adapterManifestKey} WHERE id = ${jobId}`;
+          await endAttempt(tx, jobId, epoch, 'succeeded');
+          await appendEvents(tx, jobId, [
+            {
+              level: 'info',
+              type: 'adapter.created',
+              message: `New fine-tuned model created: ${result.fineTunedModel}`,
+              data: { fine_tuned_model: result.fineTunedModel },
+            },
+            { level: 'info', type: 'job.succeeded', message: 'The job has successfully completed' },
+          ]);
+        }),
+      );
+    },
+
+    async fail(jobId, epoch, failure) {
+      const decided = await fenced(database, jobId, epoch, async (tx) => {
+        const { barrenAttempts } = await tx.job.findUniqueOrThrow({ where: { id: jobId }, select: { barrenAttempts: true } });
+        const decision = decideAfterFailure(failure, barrenAttempts);
+        await endAttempt(tx, jobId, epoch, 'failed', failure.code);
+        if (decision.kind === 'retry') {
+          const message = `Attempt ${epoch} failed (${failure.message}); it goes on from the last checkpoint`;
+          await requeue(tx, jobId, decision.barrenAttempts, decision.delayMs, [
+            { level: 'warn', type: 'attempt.lost', message, data: { code: failure.code, attempt: epoch } },
+          ]);
+          return 'retry' as const;
+        }
+        const repeated =
+          decision.code === 'poison' ? `The job failed several times in a row without progress; last: ${failure.message}` : failure.message;
+        await failJob(tx, jobId, { code: decision.code ?? failure.code, message: repeated, param: failure.param });
+        return 'failed' as const;
+      });
+      return decided === 'fenced' ? { fence: 'fenced', decision: 'failed' } : { fence: 'ok', decision: decided };
+    },
+
+    async cancelled(jobId, epoch) {
+      return fenced(
+        database,
+        jobId,
+        epoch,
+        okAfter(async (tx) => {
+          await endAttempt(tx, jobId, epoch, 'cancelled');
+          await cancelJob(tx, jobId);
+        }),
+      );
+    },
+
+    reclaim: (workerId) => requeueAttempts(database, { workerId }),
+
+    async handback(jobId, epoch) {
+      return fenced(
+        database,
+        jobId,
+        epoch,
+        okAfter(async (tx) => {
+          const { barrenAttempts, cancelRequestedAt } = await tx.job.findUniqueOrThrow({ where: { id: jobId } });
+          await endAttempt(tx, jobId, epoch, 'handback');
+          if (cancelRequestedAt !== null) return cancelJob(tx, jobId);
+          await requeue(tx, jobId, barrenAttempts, 0, [
+            { level: 'info', type: 'job.queued', message: 'The worker stops; the job waits for the next one', data: { attempt: epoch } },
+          ]);
+        }),
+      );
+    },
+  };
+}

@@ -1,0 +1,70 @@
+import type { JobId } from '@rowsmith/contracts';
+import type { DispatchStore } from '@rowsmith/core';
+import pg from 'pg';
+import type { Database } from './database.js';
+import { jobRecord } from './records.js';
+import { requeueAttempts } from './requeue-attempts.js';
+
+/** Key of the session lock that the leading control loop holds. */
+const leaderLock = 72707370;
+
+export interface LeadingDispatchStore extends DispatchStore {
+  close(): Promise<void>;
+}
+
+/** The lock belongs to a connection of its own: when the process dies the server lets go of it, and another process leads. */
+export function createDispatchStore(database: Database, databaseUrl: string): LeadingDispatchStore {
+  const { prisma } = database;
+  let session: pg.Client | null = null;
+  let leads = false;
+
+  const leader = async (): Promise<boolean> => {
+    if (session === null) {
+      const client = new pg.Client({ connectionString: databaseUrl });
+      const forget = () => {
+        if (session === client) session = null;
+        leads = false;
+      };
+      client.on('error', forget);
+      client.on('end', forget);
+      await client.connect();
+      session = client;
+      leads = false;
+    }
+    if (leads) {
+      // A dead connection that nobody told us of would leave two leaders.
+      await session.query('SELECT 1');
+      return true;
+    }
+    const { rows } = await session.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1) AS locked', [leaderLock]);
+    leads = rows[0]?.locked === true;
+    return leads;
+  };
+
+  return {
+    async asLeader(work) {
+      if (!(await leader())) return false;
+      await work();
+      return true;
+    },
+    async waiting(limit) {
+      return prisma.$queryRaw<{ jobId: JobId; dispatchNo: number }[]>`
+        SELECT id AS "jobId", dispatch_no AS "dispatchNo" FROM job WHERE status = 'queued' AND not_before <= clock_timestamp() ORDER BY created_at, id LIMIT ${limit}`;
+    },
+    requeueLost: (staleMs) => requeueAttempts(database, { staleMs }),
+    async withoutResultFile(limit) {
+      const rows = await prisma.job.findMany({
+        where: { status: 'succeeded', resultFiles: { isEmpty: true } },
+        orderBy: { createdAt: 'asc' },
+        take: limit,
+      });
+      return rows.map(jobRecord);
+    },
+    async setResultFile(jobId, file) {
+      await prisma.$executeRaw`UPDATE job SET result_files = ARRAY[${file}] WHERE id = ${jobId} AND cardinality(result_files) = 0`;
+    },
+    async close() {
+      await session?.end();
+    },
+  };
+}

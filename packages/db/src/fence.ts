@@ -1,0 +1,70 @@
+/** The fence: a worker's write holds only while its epoch is the job's newest and the job runs. */
+import type { Fenced, NewEvent } from '@rowsmith/core';
+import { appendEvents } from './append-events.js';
+import type { Database, Transaction } from './database.js';
+
+/** Locks the job's row if the epoch owns it, renews its heartbeat, runs `write` in the same transaction; else changes nothing. */
+export async function fenced<T>(
+  { prisma }: Database,
+  jobId: string,
+  epoch: number,
+  write: (tx: Transaction) => Promise<T>,
+): Promise<T | 'fenced'> {
+  return prisma.$transaction(async (tx) => {
+    const owned = await tx.$executeRaw`
+      UPDATE job SET heartbeat_at = clock_timestamp() WHERE id = ${jobId} AND epoch = ${epoch} AND status IN ('running', 'pausing')`;
+    return owned === 0 ? 'fenced' : write(tx);
+  });
+}
+
+export const okAfter =
+  (write: (tx: Transaction) => Promise<unknown>) =>
+  async (tx: Transaction): Promise<Fenced> => {
+    await write(tx);
+    return 'ok';
+  };
+
+type Outcome = 'succeeded' | 'failed' | 'cancelled' | 'lost' | 'handback';
+
+export async function endAttempt(
+  tx: Transaction,
+  jobId: string,
+  epoch: number,
+  outcome: Outcome,
+  errorCode: string | null = null,
+): Promise<void> {
+  await tx.$executeRaw`
+    UPDATE attempt SET ended_at = clock_timestamp(), outcome = ${outcome}::attempt_outcome, error_code = ${errorCode} WHERE job_id = ${jobId} AND epoch = ${epoch} AND ended_at IS NULL`;
+}
+
+/** Back into the queue under a new dispatch number, or `failed`. */
+export async function requeue(
+  tx: Transaction,
+  jobId: string,
+  barrenAttempts: number,
+  delayMs: number,
+  events: readonly NewEvent[],
+): Promise<void> {
+  await tx.$executeRaw`
+    UPDATE job SET status = 'queued', dispatch_no = dispatch_no + 1, barren_attempts = ${barrenAttempts}, phase = NULL, estimated_finish = NULL, heartbeat_at = NULL,
+           not_before = clock_timestamp() + ${delayMs} * interval '1 millisecond' WHERE id = ${jobId}`;
+  await appendEvents(tx, jobId, events);
+}
+
+export async function failJob(
+  tx: Transaction,
+  jobId: string,
+  error: { code: string; message: string; param: string | null },
+): Promise<void> {
+  await tx.$executeRaw`
+    UPDATE job SET status = 'failed', finished_at = clock_timestamp(), estimated_finish = NULL, phase = NULL,
+           error_code = ${error.code}, error_message = ${error.message}, error_param = ${error.param} WHERE id = ${jobId}`;
+  await appendEvents(tx, jobId, [
+    { level: 'error', type: 'job.failed', message: error.message, data: { code: error.code, param: error.param } },
+  ]);
+}
+
+export async function cancelJob(tx: Transaction, jobId: string): Promise<void> {
+  await tx.$executeRaw`UPDATE job SET status = 'cancelled', finished_at = clock_timestamp(), estimated_finish = NULL, phase = NULL WHERE id = ${jobId}`;
+  await appendEvents(tx, jobId, [{ level: 'info', type: 'job.cancelled', message: 'Fine-tuning job cancelled' }]);
+}

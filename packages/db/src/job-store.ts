@@ -1,0 +1,121 @@
+import type { JobStore } from '@rowsmith/core';
+import { finalStatuses } from '@rowsmith/core';
+import { appendEvents } from './append-events.js';
+import { type Database, jsonb, type Transaction } from './database.js';
+import { pageOf } from './page.js';
+import { checkpointRecord, jobRecord, metricPoint, storedEvent } from './records.js';
+
+/** Jobs as the API sees them; see the port for the meaning of every method. */
+export function createJobStore({ prisma }: Database): JobStore {
+  const find = (projectId: string, id: string, tx: Transaction = prisma) => tx.job.findFirst({ where: { projectId, id } });
+  return {
+    async create(job, idempotency) {
+      return prisma.$transaction(async (tx) => {
+        if (idempotency) {
+          // A second request with the same key waits here for the first one's commit.
+          const fresh = await tx.$executeRaw`
+            INSERT INTO idempotency_key (project_id, key, body_sha256, job_id) VALUES (${job.projectId}, ${idempotency.key}, ${idempotency.bodySha256}, ${job.id})
+            ON CONFLICT (project_id, key) DO NOTHING`;
+          if (fresh === 0) {
+            const first = await tx.idempotencyKey.findUniqueOrThrow({
+              where: { projectId_key: { projectId: job.projectId, key: idempotency.key } },
+            });
+            if (first.bodySha256 !== idempotency.bodySha256) return 'other_body';
+            return { job: jobRecord(await tx.job.findUniqueOrThrow({ where: { id: first.jobId } })), replayed: true };
+          }
+        }
+        await tx.$executeRaw`
+          INSERT INTO job (id, project_id, model, suffix, seed, metadata, training_file, validation_file, hyperparameters, row_sparse, spec, total_steps)
+          VALUES (${job.id}, ${job.projectId}, ${job.model}, ${job.suffix}, ${job.seed}, ${jsonb(job.metadata)}, ${job.trainingFile}, ${job.validationFile},
+                  ${jsonb(job.hyperparameters)}, ${jsonb(job.rowSparse)}, ${jsonb(job.spec)}, ${job.totalSteps})`;
+        await appendEvents(tx, job.id, [
+          { level: 'info', type: 'job.created', message: `Created fine-tuning job: ${job.id}` },
+          { level: 'info', type: 'job.queued', message: 'Fine-tuning job is queued' },
+        ]);
+        return { job: jobRecord(await tx.job.findUniqueOrThrow({ where: { id: job.id } })), replayed: false };
+      });
+    },
+
+    async get(projectId, id) {
+      const row = await find(projectId, id);
+      return row && jobRecord(row);
+    },
+
+    async list(projectId, { metadata, ...page }) {
+      const wanted = Object.entries(metadata ?? {}).map(([key, value]) => ({ metadata: { path: [key], equals: value } }));
+      const after = page.after === undefined ? null : await find(projectId, page.after);
+      return pageOf(
+        page,
+        after,
+        ({ where, ...rest }) => prisma.job.findMany({ where: { AND: [{ projectId }, ...wanted, where] }, ...rest }),
+        jobRecord,
+      );
+    },
+
+    async cancel(projectId, id) {
+      return prisma.$transaction(async (tx) => {
+        await tx.$queryRaw`SELECT 1 FROM job WHERE project_id = ${projectId} AND id = ${id} FOR UPDATE`;
+        const row = await find(projectId, id, tx);
+        if (!row) return null;
+        if ((finalStatuses as readonly string[]).includes(row.status)) return 'final';
+        const waiting = ['queued', 'paused', 'validating_files'].includes(row.status);
+        if (waiting) {
+          await tx.$executeRaw`
+            UPDATE job SET status = 'cancelled', cancel_requested_at = clock_timestamp(), finished_at = clock_timestamp(), estimated_finish = NULL, phase = NULL WHERE id = ${id}`;
+          await appendEvents(tx, id, [{ level: 'info', type: 'job.cancelled', message: 'Fine-tuning job cancelled' }]);
+        } else if (row.cancelRequestedAt === null) {
+          await tx.$executeRaw`UPDATE job SET cancel_requested_at = clock_timestamp() WHERE id = ${id}`;
+          await appendEvents(tx, id, [
+            { level: 'info', type: 'job.cancel_requested', message: 'Cancellation was requested; the worker stops the job' },
+          ]);
+        }
+        return jobRecord(await tx.job.findUniqueOrThrow({ where: { id } }));
+      });
+    },
+
+    async events(projectId, id, page) {
+      if (!(await find(projectId, id))) return null;
+      const after = page.after === undefined ? null : await prisma.event.findFirst({ where: { jobId: id, id: page.after } });
+      const direction = page.order ?? 'desc';
+      const bound = after === null ? {} : { seq: direction === 'desc' ? { lt: after.seq } : { gt: after.seq } };
+      const rows = await prisma.event.findMany({ where: { jobId: id, ...bound }, orderBy: { seq: direction }, take: page.limit + 1 });
+      return { items: rows.slice(0, page.limit).map(storedEvent), hasMore: rows.length > page.limit };
+    },
+
+    async eventsSince(projectId, id, afterSeq, limit) {
+      if (!(await find(projectId, id))) return null;
+      const rows = await prisma.event.findMany({ where: { jobId: id, seq: { gt: afterSeq } }, orderBy: { seq: 'asc' }, take: limit });
+      return rows.map(storedEvent);
+    },
+
+    async metrics(projectId, id, afterStep, limit) {
+      if (!(await find(projectId, id))) return null;
+      const rows = await prisma.metric.findMany({ where: { jobId: id, step: { gt: afterStep } }, orderBy: { step: 'asc' }, take: limit });
+      return rows.map(metricPoint);
+    },
+
+    async checkpoints(projectId, id, page) {
+      if (!(await find(projectId, id))) return null;
+      const after = page.after === undefined ? null : await prisma.checkpoint.findFirst({ where: { jobId: id, id: page.after } });
+      return pageOf(
+        page,
+        after,
+        ({ where, ...rest }) => prisma.checkpoint.findMany({ where: { AND: [{ jobId: id }, where] }, ...rest }),
+        checkpointRecord,
+      );
+    },
+
+    async succeededByModel(projectId, fineTunedModel) {
+      const row = await prisma.job.findFirst({ where: { projectId, fineTunedModel, status: 'succeeded' } });
+      return row && jobRecord(row);
+    },
+
+    async listFineTuned(projectId) {
+      const rows = await prisma.job.findMany({
+        where: { projectId, status: 'succeeded', fineTunedModel: { not: null } },
+        orderBy: { createdAt: 'desc' },
+      });
+      return rows.map(jobRecord);
+    },
+  };
+}
