@@ -1,0 +1,75 @@
+/**
+ * The exact LoRA export. Training rows S of W [out, in] by D [r, in] is LoRA with A = D and B = one-hot: B[s_k, k] = 1, so B·A has D[k] in row s_k and
+ * zero elsewhere, and W + B·A is what was trained (Li & Bhaskara, arXiv 2502.11439: Y = X Wᵀ + X Dᵀ M). Scale lora_alpha / r = 1.
+ */
+import type { RowDelta } from '@rowsmith/contracts';
+import { encodeSafetensors, type TensorToWrite } from '@rowsmith/hf';
+import { checkRowDelta } from './check-rows.js';
+import { peftReadme } from './peft-readme.js';
+import { peftTargets } from './peft-targets.js';
+
+export const adapterConfigName = 'adapter_config.json';
+export const adapterWeightsName = 'adapter_model.safetensors';
+/** What PEFT puts before the name of a module in its files. */
+export const peftPrefix = 'base_model.model.';
+
+export interface PeftExportOptions {
+  /** What `base_model_name_or_path` says: a hub id where the base came from there, else the service's id of it. */
+  readonly baseModel: string;
+  /** Commit of the hub repository, or null. */
+  readonly revision: string | null;
+  readonly baseSha256: string;
+  /** Decoder layers of the base model. */
+  readonly modelLayers: number;
+}
+export interface PeftExport {
+  /** r of every module: the largest number of rows in one. */
+  readonly rank: number;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+/**
+ * Deterministic bytes: a function of rows and options. All modules are padded with zero rows to one rank, since vLLM reads no rank_pattern;
+ * a zero row of A times a zero column of B adds nothing. Memory: all of A and B, once. Throws AdapterError `bad_rows`.
+ */
+export function exportPeft(delta: RowDelta, options: PeftExportOptions): PeftExport {
+  checkRowDelta(delta, adapterWeightsName);
+  const rank = Math.max(...Array.from(delta.values(), ({ indices }) => indices.length));
+  const tensors = new Map<string, TensorToWrite>();
+  for (const [name, { indices, delta: update, outFeatures, inFeatures }] of delta) {
+    const a = new Float32Array(rank * inFeatures); // [r, in]
+    a.set(update);
+    const b = new Float32Array(outFeatures * rank); // [out, r]
+    indices.forEach((row, k) => {
+      b[row * rank + k] = 1;
+    });
+    tensors.set(`${peftPrefix}${name}.lora_A.weight`, { shape: [rank, inFeatures], data: a });
+    tensors.set(`${peftPrefix}${name}.lora_B.weight`, { shape: [outFeatures, rank], data: b });
+  }
+  // Only fields that LoraConfig has: PEFT warns of others, and vLLM refuses some values of those it knows.
+  const config = {
+    base_model_name_or_path: options.baseModel,
+    bias: 'none',
+    fan_in_fan_out: false,
+    inference_mode: true,
+    ...peftTargets([...delta.keys()], options.modelLayers),
+    lora_alpha: rank,
+    lora_dropout: 0,
+    modules_to_save: null,
+    peft_type: 'LORA',
+    r: rank,
+    revision: options.revision,
+    task_type: 'CAUSAL_LM',
+    use_dora: false,
+    use_rslora: false,
+  };
+  const text = (value: string) => new TextEncoder().encode(value);
+  return {
+    rank,
+    files: new Map([
+      [adapterConfigName, text(`${JSON.stringify(config, null, 2)}\n`)],
+      [adapterWeightsName, encodeSafetensors(tensors, { format: 'pt' })],
+      ['README.md', text(peftReadme({ ...options, rank, delta }))],
+    ]),
+  };
+}
