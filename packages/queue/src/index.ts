@@ -1,1 +1,2 @@
-export {};
+export { migrateQueue, type QueueBackend, type WorkerTiming } from './backend.js';
+export { createWakeConsumer, createWakeQueue, productionTiming, type QueueOptions } from './wake-queue.js';

@@ -1,1 +1,2 @@
-export {};
+export { createHttpMetrics, type HttpMetrics, type HttpSample } from './http-metrics.js';
+export { createLogger, type Logger, withoutPasswords } from './logger.js';

@@ -1,1 +1,2 @@
-export {};
+export { freePort, startPostgres, type TestPostgres } from './postgres.js';
+export { startRedis, type TestRedis } from './redis.js';
