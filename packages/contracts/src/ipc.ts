@@ -27,7 +27,9 @@ export type TrainerStart = Static<typeof TrainerStart>;
 export const TrainerStop = message('stop', {
   reason: Type.Unsafe<'cancel' | 'pause' | 'handback'>(Type.String({ enum: ['cancel', 'pause', 'handback'] })),
 });
-export const ToTrainer = Type.Union([TrainerStart, TrainerStop]);
+/** A checkpoint stands in the tables under this attempt's epoch: older ones may now be deleted. */
+export const CheckpointRecorded = message('recorded', { manifest_key: Type.String() });
+export const ToTrainer = Type.Union([TrainerStart, TrainerStop, CheckpointRecorded]);
 export type ToTrainer = Static<typeof ToTrainer>;
 
 export const errorClasses = ['user', 'infra', 'precheck', 'poison'] as const;
