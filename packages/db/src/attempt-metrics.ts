@@ -32,6 +32,7 @@ export async function storeMetrics(tx: Transaction, jobId: string, points: reado
     const before = known.get(p.step);
     const repeated = before && (p.train_loss === null || before.trainLoss !== null) && (p.valid_loss === null || before.validLoss !== null);
     if (!repeated) events.push(eventOf(p, job.totalSteps));
+    known.set(p.step, { trainLoss: p.train_loss ?? before?.trainLoss ?? null, validLoss: p.valid_loss ?? before?.validLoss ?? null });
     if (p.train_loss !== null) highest = Math.max(highest, p.step);
     await tx.$executeRaw`
       INSERT INTO metric (job_id, step, project_id, epoch, train_loss, train_mean_token_accuracy, valid_loss, valid_mean_token_accuracy, learning_rate, grad_norm, tokens, labelled_tokens, seconds)
