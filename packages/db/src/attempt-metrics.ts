@@ -23,9 +23,8 @@ function eventOf(point: MetricPoint, totalSteps: number | null): NewEvent {
  */
 export async function storeMetrics(tx: Transaction, jobId: string, points: readonly MetricPoint[]): Promise<void> {
   const job = await tx.job.findUniqueOrThrow({ where: { id: jobId }, select: { projectId: true, totalSteps: true } });
-  const known = new Map(
-    (await tx.metric.findMany({ where: { jobId, step: { in: points.map((p) => p.step) } } })).map((row) => [row.step, row]),
-  );
+  const stored = await tx.metric.findMany({ where: { jobId, step: { in: points.map((p) => p.step) } } });
+  const known = new Map(stored.map(({ step, trainLoss, validLoss }) => [step, { trainLoss, validLoss }]));
   const events: NewEvent[] = [];
   let highest = 0;
   for (const p of points) {
