@@ -1,1 +1,1 @@
-export {};
+export { failureOf } from './failure.js';

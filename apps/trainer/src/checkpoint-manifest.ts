@@ -1,0 +1,40 @@
+import { CheckpointManifest, canonicalJson, type JobSpec, parseAs } from '@rowsmith/contracts';
+import { sha256Of } from './object-files.js';
+
+/** What a checkpoint must belong to. */
+export interface Binding {
+  readonly job_id: string;
+  readonly config_sha256: string;
+  readonly base_sha256: string;
+  readonly data_sha256: string;
+}
+
+export function bindingOf(spec: JobSpec, dataSha256: string): Binding {
+  return {
+    job_id: spec.job_id,
+    config_sha256: sha256Of(canonicalJson(spec)),
+    base_sha256: spec.base_sha256,
+    data_sha256: dataSha256,
+  };
+}
+
+export const manifestName = 'manifest.json';
+export const optimizerName = 'optimizer.safetensors';
+/** A manifest names three files and a few numbers; anything near this size is not one. */
+export const maxManifestBytes = 1024 * 1024;
+
+export const encodeManifest = (manifest: unknown): Uint8Array => new TextEncoder().encode(canonicalJson(manifest));
+
+/** Parses a manifest and returns it, or says why it cannot be used for this job. */
+export function readManifest(bytes: Uint8Array, sha256: string, binding: Binding): CheckpointManifest | { readonly reason: string } {
+  if (sha256Of(bytes) !== sha256) return { reason: 'its manifest is damaged' };
+  let manifest: CheckpointManifest;
+  try {
+    manifest = parseAs(CheckpointManifest, JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)), 'checkpoint manifest');
+  } catch (error) {
+    return { reason: error instanceof Error ? error.message : 'its manifest cannot be read' };
+  }
+  for (const name of ['job_id', 'config_sha256', 'base_sha256', 'data_sha256'] as const)
+    if (manifest[name] !== binding[name]) return { reason: `its ${name} is ${manifest[name]}, the job's is ${binding[name]}` };
+  return manifest;
+}

@@ -1,0 +1,63 @@
+import { canonicalJson, type JobSpec, type ObjectRef } from '@rowsmith/contracts';
+import { DataError, type EncodedDataset, encodeDataset } from '@rowsmith/data';
+import { type ChatTemplate, loadChatTemplate, loadTokenizer, ModelError, type PackedModel, type Tokenizer } from '@rowsmith/hf';
+import { type Objects, sha256Of, verifiedObject, verifyObject } from './object-files.js';
+import { TrainerError } from './trainer-error.js';
+
+export interface Text {
+  readonly tokenizer: Tokenizer;
+  /** null: the model has none; chat rows are refused then. */
+  readonly template: ChatTemplate | null;
+}
+export interface Dataset {
+  readonly train: EncodedDataset;
+  readonly valid: EncodedDataset | null;
+  /** Binds a checkpoint to the files and to what turned them into tokens. */
+  readonly sha256: string;
+}
+
+export async function loadText(packed: PackedModel): Promise<Text> {
+  const template = await loadChatTemplate(packed.dir).catch((error: unknown) => {
+    if (error instanceof ModelError && error.code === 'bad_template') return null;
+    throw error;
+  });
+  return { tokenizer: await loadTokenizer(packed.dir), template };
+}
+
+/** Both files of the job as tokens. Throws TrainerError: (user) `invalid_training_file`, `invalid_validation_file`; (infra) when an object is damaged. */
+export async function loadDataset(store: Objects, spec: JobSpec, packed: PackedModel, text: Text): Promise<Dataset> {
+  const train = await encoded(store, spec.training_data, 'training_file', spec, packed, text);
+  const valid = spec.validation_data && (await encoded(store, spec.validation_data, 'validation_file', spec, packed, text));
+  const sha256 = sha256Of(
+    canonicalJson({
+      training: spec.training_data.sha256,
+      validation: spec.validation_data?.sha256 ?? null,
+      tokenizer: packed.index.tokenizer_sha256,
+    }),
+  );
+  return { train, valid, sha256 };
+}
+
+async function encoded(
+  store: Objects,
+  ref: ObjectRef,
+  param: 'training_file' | 'validation_file',
+  { row_sparse }: JobSpec,
+  { index }: PackedModel,
+  text: Text,
+): Promise<EncodedDataset> {
+  const invalid = (message: string, cause?: unknown) => new TrainerError('user', `invalid_${param}`, message, param, { cause });
+  const eosId = index.config.eos_token_ids[0];
+  if (eosId === undefined) throw new TrainerError('precheck', 'unsupported', 'the model has no end-of-text token', 'model');
+  // Hashed first: a damaged object must not be reported as the user's broken line.
+  await verifyObject(store, ref);
+  const options = { ...text, trainOn: row_sparse.train_on, maxSeqLength: row_sparse.max_seq_length, eosId };
+  const dataset = await encodeDataset(verifiedObject(store, ref), options).catch((error: unknown) => {
+    throw error instanceof DataError ? invalid(error.message, error) : error;
+  });
+  if (dataset.examples.length === 0) {
+    const [first] = dataset.dropped;
+    throw invalid(`No example has a token to learn. ${first ? `Line ${first.line}: ${first.reason}.` : 'The file has no examples.'}`);
+  }
+  return dataset;
+}

@@ -1,0 +1,106 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  adapterConfigName,
+  adapterWeightsName,
+  describeAdapter,
+  descriptionName,
+  encodeRows,
+  exportPeft,
+  readRows,
+  rowsFileName,
+  type Verification,
+  verifyPeftExport,
+} from '@rowsmith/adapter';
+import type { AdapterManifest, RowDelta } from '@rowsmith/contracts';
+import type { LinearInfo, RowValues } from '@rowsmith/engine';
+import type { PackedModel } from '@rowsmith/hf';
+import { readPackedRows } from './base-model.js';
+import { type Binding, encodeManifest, manifestName } from './checkpoint-manifest.js';
+import { type Objects, upload } from './object-files.js';
+import { TrainerError } from './trainer-error.js';
+
+export interface AdapterInput {
+  readonly packed: PackedModel;
+  readonly baseModel: string;
+  readonly linears: readonly LinearInfo[];
+  readonly binding: Binding;
+  readonly step: number;
+  readonly delta: RowDelta;
+  /** Rows as the trained model holds them. */
+  readonly tunedRows: RowValues;
+}
+export interface PreparedAdapter {
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly description: Omit<AdapterManifest, 'files'>;
+}
+
+/** Tokenizer files that travel with an adapter, so that its folder serves on its own. */
+const tokenizerFiles = ['tokenizer.json', 'tokenizer_config.json'];
+
+/**
+ * Makes the adapter's files in `dir`, reads them back from there and compares them with the trained rows. The bytes depend on job, base and rows alone, not on the
+ * attempt or the time. Throws AdapterError when the export is not exactly what was trained.
+ */
+export async function prepareAdapter(input: AdapterInput, dir: string): Promise<PreparedAdapter> {
+  const { packed, delta, binding, step } = input;
+  const { source, config } = packed.index;
+  const hub = source.kind === 'hub' ? source : null;
+  const { rank, files: peft } = exportPeft(delta, {
+    baseModel: hub?.name ?? input.baseModel,
+    revision: hub?.revision ?? null,
+    baseSha256: binding.base_sha256,
+    modelLayers: config.n_layers,
+  });
+  const files = new Map(peft).set(rowsFileName, encodeRows(delta, binding.base_sha256));
+  await mkdir(dir);
+  for (const [name, bytes] of files) await writeFile(join(dir, name), bytes, { flag: 'wx' });
+  const verification = await verified(input, dir);
+  const description = {
+    format: 'rowsmith-adapter/1' as const,
+    job_id: binding.job_id,
+    base_model: input.baseModel,
+    base_sha256: binding.base_sha256,
+    config_sha256: binding.config_sha256,
+    data_sha256: binding.data_sha256,
+    step,
+    rank,
+    trainable_parameters: Array.from(delta.values()).reduce((sum, { delta: update }) => sum + update.length, 0),
+    verification: { ...verification },
+  };
+  files.set(descriptionName, describeAdapter(description));
+  for (const name of tokenizerFiles) files.set(name, await readFile(join(packed.dir, name)));
+  return { files, description };
+}
+
+async function verified({ packed, linears, delta, binding, tunedRows }: AdapterInput, dir: string): Promise<Verification> {
+  const verification = await verifyPeftExport({
+    configPath: join(dir, adapterConfigName),
+    weightsPath: join(dir, adapterWeightsName),
+    delta,
+    tunedRows,
+    baseRows: (name) => {
+      const linear = linears.find((candidate) => candidate.name === name);
+      const rows = delta.get(name);
+      if (!linear || !rows) throw new RangeError(`${name} was not trained`);
+      return readPackedRows(packed, linear, rows.indices);
+    },
+  });
+  const stored = await readRows(join(dir, rowsFileName), { baseSha256: binding.base_sha256 });
+  for (const [name, rows] of delta) {
+    const same = (a: ArrayBufferView | undefined, b: ArrayBufferView) => a !== undefined && Buffer.compare(bytesOf(a), bytesOf(b)) === 0;
+    if (!same(stored.get(name)?.indices, rows.indices) || !same(stored.get(name)?.delta, rows.delta))
+      throw new TrainerError('infra', 'export_differs', `${rowsFileName} read back differs from the trained rows in ${name}`);
+  }
+  return verification;
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView) => Buffer.from(buffer, byteOffset, byteLength);
+
+/** Uploads the files, then the manifest that makes them exist. `folder` belongs to this attempt alone. */
+export async function publishAdapter(store: Objects, folder: string, { files, description }: PreparedAdapter) {
+  const stored: AdapterManifest['files'] = [];
+  for (const [name, bytes] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) stored.push(await upload(store, folder, name, bytes));
+  const manifest: AdapterManifest = { ...description, files: stored };
+  return upload(store, folder, manifestName, encodeManifest(manifest));
+}

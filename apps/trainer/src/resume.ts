@@ -1,0 +1,122 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readRows, rowsFileName } from '@rowsmith/adapter';
+import type { CheckpointManifest, CheckpointState, TrainerStart } from '@rowsmith/contracts';
+import type { LinearInfo } from '@rowsmith/engine';
+import { openSafetensors } from '@rowsmith/hf';
+import { type Binding, maxManifestBytes, optimizerName, readManifest } from './checkpoint-manifest.js';
+import { downloadTo, type Objects } from './object-files.js';
+import { isDelta, stacksOf } from './row-stacks.js';
+
+type Ref = TrainerStart['resume_from'][number];
+export interface Rejected {
+  readonly manifest_key: string;
+  readonly reason: string;
+}
+export interface Resumption {
+  /** null: none verifies; the job begins at step 0. */
+  readonly state: CheckpointState | null;
+  readonly from: Ref | null;
+  /** Checkpoints before `from`: still good for all that is known, and there to be deleted when enough newer ones are. */
+  readonly older: readonly Ref[];
+  readonly rejected: readonly Rejected[];
+}
+
+/**
+ * The newest checkpoint that is whole and belongs to this job, base and data: manifest and files are hashed, then parsed as if a stranger had made them.
+ * What is rejected stays where it is, for somebody to look at. Throws only when the object store itself fails.
+ */
+export async function findCheckpoint(
+  store: Objects,
+  refs: readonly Ref[],
+  binding: Binding,
+  linears: readonly LinearInfo[],
+  workDir: string,
+): Promise<Resumption> {
+  const rejected: Rejected[] = [];
+  for (const [i, ref] of refs.entries()) {
+    const dir = join(workDir, `resume-${i}`);
+    await mkdir(dir);
+    try {
+      const found = await readCheckpoint(store, ref, binding, linears, dir);
+      if (!('reason' in found)) return { state: found, from: ref, older: refs.slice(i + 1), rejected };
+      rejected.push({ manifest_key: ref.manifest_key, reason: found.reason });
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+  }
+  return { state: null, from: null, older: [], rejected };
+}
+
+async function readCheckpoint(
+  store: Objects,
+  ref: Ref,
+  binding: Binding,
+  linears: readonly LinearInfo[],
+  dir: string,
+): Promise<CheckpointState | { readonly reason: string }> {
+  const bytes = await readSmall(store, ref.manifest_key);
+  if (bytes === null) return { reason: 'its manifest is missing' };
+  const manifest = readManifest(bytes, ref.manifest_sha256, binding);
+  if ('reason' in manifest) return manifest;
+  try {
+    return await readState(store, manifest, linears, dir);
+  } catch (error) {
+    if (isDamage(error)) return { reason: error instanceof Error ? error.message : String(error) };
+    throw error;
+  }
+}
+
+async function readState(
+  store: Objects,
+  manifest: CheckpointManifest,
+  linears: readonly LinearInfo[],
+  dir: string,
+): Promise<CheckpointState> {
+  for (const name of [rowsFileName, optimizerName]) {
+    const file = manifest.files.find((f) => f.name === name);
+    if (!file) throw new DamagedError(`its manifest names no ${name}`);
+    await downloadTo(join(dir, name), store, file);
+  }
+  const rows = await readRows(join(dir, rowsFileName), { baseSha256: manifest.base_sha256 });
+  const { indices, buffers: deltas } = stacksOf(rows, linears);
+  const buffers = new Map(deltas);
+  const optimizer = await openSafetensors(join(dir, optimizerName));
+  try {
+    for (const [name, { shape }] of optimizer.tensors) {
+      if (isDelta(name)) throw new DamagedError(`${optimizerName} holds ${name}, which belongs into ${rowsFileName}`);
+      buffers.set(name, { shape, data: await optimizer.readF32(name) });
+    }
+  } finally {
+    await optimizer.close();
+  }
+  return { step: manifest.step, buffers, indices, cursor: manifest.cursor };
+}
+
+async function readSmall(store: Objects, key: string): Promise<Uint8Array | null> {
+  const body = await store.get(key);
+  if (body === null) return null;
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of body) {
+    bytes += part.byteLength;
+    if (bytes > maxManifestBytes) break;
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
+}
+
+class DamagedError extends Error {
+  override readonly name = 'DamagedError';
+}
+
+/** Damage of this checkpoint, as opposed to a store or disk that fails: those would fail for the next one as well. */
+function isDamage(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return (
+    error instanceof DamagedError ||
+    ['object_missing', 'object_damaged', 'checkpoint_mismatch', 'bad_rows', 'other_base', 'bad_safetensors', 'unsupported'].includes(
+      String(code),
+    )
+  );
+}

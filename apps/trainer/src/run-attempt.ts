@@ -1,0 +1,244 @@
+/** One attempt at a job, from the first byte of the base model to the published adapter. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type CheckpointMetrics, type FromTrainer, type TrainerPhase, type TrainerStart, trainerExit } from '@rowsmith/contracts';
+import {
+  type CausalLM,
+  type Engine,
+  EngineError,
+  effectiveRows,
+  openEngine,
+  planFromIndices,
+  planRows,
+  planSteps,
+  rowTensors,
+  selectedRows,
+  type TrainEvent,
+  train,
+  trainableParameters,
+} from '@rowsmith/engine';
+import type { PackedModel } from '@rowsmith/hf';
+import { FsObjectStore } from '@rowsmith/storage';
+import { openBaseModel } from './base-model.js';
+import type { Channel } from './channel.js';
+import { bindingOf } from './checkpoint-manifest.js';
+import { Checkpoints } from './checkpoints.js';
+import { type Dataset, loadDataset, loadText } from './dataset.js';
+import type { Objects } from './object-files.js';
+import { type AdapterInput, prepareAdapter, publishAdapter } from './publish-adapter.js';
+import { findCheckpoint } from './resume.js';
+import { answer, encodePrompts } from './samples.js';
+import { Stopped, type StopRequest, stopHere } from './stop-request.js';
+
+export interface AttemptSurroundings {
+  readonly channel: Channel;
+  readonly stop: StopRequest;
+  /** Hears the manifest keys of checkpoints that the worker has recorded. */
+  readonly onRecorded: (listener: (manifestKey: string) => void) => void;
+  /** Monotonic milliseconds. */
+  readonly clock: () => number;
+}
+
+/** Runs to an end that was reported; returns the exit code. Throws what `failureOf` explains. */
+export async function runAttempt(start: TrainerStart, surroundings: AttemptSurroundings): Promise<number> {
+  const workDir = await mkdtemp(join(tmpdir(), 'rowsmith-trainer-'));
+  try {
+    return await new AttemptRun(start, surroundings, new FsObjectStore(start.storage.root), workDir).run();
+  } finally {
+    await rm(workDir, { recursive: true, force: true });
+  }
+}
+
+class AttemptRun {
+  readonly #folder: string;
+  /** Of the last whole step. */
+  #step = 0;
+
+  constructor(
+    private readonly start: TrainerStart,
+    private readonly surroundings: AttemptSurroundings,
+    private readonly store: Objects,
+    private readonly workDir: string,
+  ) {
+    this.#folder = `jobs/${start.spec.job_id}/e${start.epoch}`;
+  }
+
+  async run(): Promise<number> {
+    try {
+      return await this.#run();
+    } catch (error) {
+      const aborted = error instanceof Stopped || (error instanceof EngineError && error.code === 'aborted');
+      if (!aborted || this.surroundings.stop.reason === null) throw error;
+      return await this.#stopped();
+    }
+  }
+
+  async #run(): Promise<number> {
+    const { spec, model_dir } = this.start;
+    const { stop } = this.surroundings;
+    await this.#phase('loading_model', `Loading the base model ${spec.model}`);
+    const packed = await openBaseModel(model_dir, spec.base_sha256);
+    const engine = await openEngine();
+    const model = await engine.loadModel(packed, { rowTensors: rowTensors(packed.index.config, spec.row_sparse) });
+    await stopHere(stop);
+
+    await this.#phase('loading_data', 'Reading and encoding the data');
+    const text = await loadText(packed);
+    const dataset = await loadDataset(this.store, spec, packed, text);
+    const prompts = await encodePrompts(spec, text, packed.index.config.max_position_embeddings);
+    const binding = bindingOf(spec, dataset.sha256);
+    const found = await findCheckpoint(this.store, this.start.resume_from, binding, model.linears, this.workDir);
+    await stopHere(stop);
+
+    if (!found.state) await this.#phase('scoring', `Choosing rows by ${spec.row_sparse.scorer}`);
+    const plan = found.state ? planFromIndices(model, found.state.indices) : planRows(engine, model, spec.row_sparse, spec.seed);
+    await this.#send({
+      type: 'planned',
+      total_steps: totalStepsOf(this.start, dataset),
+      trainable_parameters: trainableParameters(plan),
+      train_examples: dataset.train.counts.examples,
+      valid_examples: dataset.valid?.counts.examples ?? 0,
+      truncated_examples: dataset.train.counts.truncated,
+      rows: selectedRows(plan),
+    });
+    if (found.state || found.rejected.length > 0) {
+      this.#step = found.state?.step ?? 0;
+      await this.#send({ type: 'resumed', step: this.#step, rejected: [...found.rejected] });
+    }
+    const sampling = { spec, text, stop, send: (message: FromTrainer) => this.#send(message) };
+    if (!found.state && prompts.length > 0) {
+      await this.#phase('sampling', 'The base model answers the sample prompts');
+      await answer('before', model, prompts, sampling);
+    }
+
+    const checkpoints = new Checkpoints({
+      store: this.store,
+      folder: this.#folder,
+      epoch: this.start.epoch,
+      binding,
+      linears: model.linears,
+      keep: spec.row_sparse.keep_checkpoints,
+      everyMs: spec.row_sparse.checkpoint_every_seconds * 1000,
+      clock: this.surroundings.clock,
+      send: (message) => this.#send(message),
+      earlier: found.from ? [found.from, ...found.older] : [],
+    });
+    this.#deleteOldOnes(checkpoints);
+    await this.#phase('training', trainingMessage(dataset));
+    const events = train({
+      engine,
+      model,
+      plan,
+      trainExamples: dataset.train.examples,
+      validExamples: dataset.valid?.examples ?? [],
+      seed: spec.seed,
+      hyperparameters: spec.hyperparameters,
+      rowSparse: spec.row_sparse,
+      resume: found.state ?? undefined,
+      clock: this.surroundings.clock,
+      wantsCheckpoint: () => checkpoints.due(),
+      signal: stop.signal,
+    });
+    for await (const event of events) {
+      switch (event.type) {
+        case 'step':
+          this.#step = event.point.step;
+          await this.#send({ type: 'metric', point: event.point, total_steps: event.totalSteps });
+          break;
+        case 'evaluation':
+          await this.#send({ type: 'metric', point: event.point, total_steps: event.totalSteps });
+          break;
+        case 'checkpoint':
+          await checkpoints.write(event.state, metricsOf(event.metrics));
+          break;
+        case 'stopped':
+          // A cancelled job keeps nothing; the others go on from here.
+          if (stop.reason !== 'cancel') await checkpoints.write(event.state, metricsOf(event.metrics));
+          return await this.#stopped();
+        case 'done': {
+          // What follows may fail (a full disk): the next attempt then has only the export to do.
+          await checkpoints.write(event.state, metricsOf(event.metrics));
+          if (prompts.length > 0) {
+            await this.#phase('sampling', 'The tuned model answers the sample prompts');
+            await answer('after', model, prompts, sampling);
+          }
+          return await this.#finish(event, { packed, engine, model, binding });
+        }
+      }
+    }
+    throw new EngineError('infra', 'aborted', 'training ended without a result');
+  }
+
+  /** The model still holds the trained rows. */
+  async #finish(
+    done: Extract<TrainEvent, { type: 'done' }>,
+    { packed, model, binding }: { packed: PackedModel; engine: Engine; model: CausalLM; binding: AdapterInput['binding'] },
+  ): Promise<number> {
+    await this.#phase('verifying', 'Making the adapter and reading it back');
+    const { delta, step } = done;
+    const input = {
+      packed,
+      baseModel: this.start.spec.model,
+      linears: model.linears,
+      binding,
+      step,
+      delta,
+      tunedRows: effectiveRows(model, delta),
+    };
+    const prepared = await prepareAdapter(input, join(this.workDir, 'adapter'));
+    await stopHere(this.surroundings.stop);
+    await this.#phase('exporting', 'Storing the adapter');
+    const manifest = await publishAdapter(this.store, `${this.#folder}/adapter`, prepared);
+    await this.#send({
+      type: 'done',
+      step,
+      trained_tokens: done.trainedTokens,
+      manifest_key: manifest.key,
+      manifest_sha256: manifest.sha256,
+      metrics: metricsOf(done.metrics),
+    });
+    return trainerExit.done;
+  }
+
+  /** One after the other; a deletion that fails costs space, not the job. */
+  #deleteOldOnes(checkpoints: Checkpoints): void {
+    let last = Promise.resolve();
+    this.surroundings.onRecorded((manifestKey) => {
+      last = last
+        .then(() => checkpoints.recorded(manifestKey))
+        .catch((error: unknown) => void process.stderr.write(`old checkpoints stay: ${String(error)}\n`));
+    });
+  }
+
+  async #stopped(): Promise<number> {
+    await this.#send({ type: 'stopped', reason: this.surroundings.stop.reason ?? 'cancel', step: this.#step });
+    return trainerExit.stopped;
+  }
+
+  #phase(phase: TrainerPhase, message: string): Promise<void> {
+    return this.#send({ type: 'phase', phase, message });
+  }
+
+  #send(message: FromTrainer): Promise<void> {
+    return this.surroundings.channel.send(message);
+  }
+}
+
+function totalStepsOf({ spec: { hyperparameters, row_sparse } }: TrainerStart, { train: { examples } }: Dataset): number {
+  return planSteps({
+    examples: examples.length,
+    batch: hyperparameters.batch_size,
+    accumulation: row_sparse.gradient_accumulation_steps,
+    epochs: hyperparameters.n_epochs,
+    maxSteps: row_sparse.max_steps,
+  }).totalSteps;
+}
+
+function trainingMessage({ train: { counts } }: Dataset): string {
+  const cut = counts.truncated > 0 ? `, ${counts.truncated} of them cut to max_seq_length` : '';
+  const left = counts.dropped > 0 ? `; ${counts.dropped} without a token to learn left out` : '';
+  return `Training on ${counts.examples} examples, ${counts.labelledTokens} tokens to learn${cut}${left}`;
+}
+
+const metricsOf = (metrics: Extract<TrainEvent, { type: 'done' }>['metrics']): CheckpointMetrics => ({ ...metrics });
