@@ -29,7 +29,7 @@ const rooms = {
     ...['packages/contracts', 'packages/core', 'packages/db', 'packages/queue', 'packages/storage'],
     ...['packages/data', 'packages/adapter', 'packages/telemetry', 'packages/hf'],
   ],
-  'apps/worker': ['packages/contracts', 'packages/core', 'packages/db', 'packages/queue', 'packages/storage', 'packages/telemetry'],
+  'apps/worker': ['packages/contracts', 'packages/core', 'packages/db', 'packages/native', 'packages/queue', 'packages/storage', 'packages/telemetry'],
   'apps/trainer': [
     ...['packages/contracts', 'packages/core', 'packages/engine', 'packages/data', 'packages/hf', 'packages/adapter', 'packages/storage'],
     ...['packages/native', 'packages/telemetry'],

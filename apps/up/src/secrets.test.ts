@@ -23,12 +23,12 @@ test('a key is made once, is shown once, and only its owner can read it', async 
 test('a given key is used and not stored', async () => {
   const secrets = await openSecrets(folder, 'my-own-key');
   expect(secrets).toMatchObject({ apiKey: 'my-own-key', apiKeyIsFresh: false });
-  expect(await readdir(folder)).toEqual(['pepper']);
+  expect(await readdir(folder)).toEqual(['pepper', 'worker-id']);
 });
 
 test('twenty at once agree on one key and leave no temporary files', async () => {
   const all = await Promise.all(Array.from({ length: 20 }, () => openSecrets(folder, null)));
   expect(new Set(all.map((s) => s.apiKey)).size).toBe(1);
   expect(all.filter((s) => s.apiKeyIsFresh)).toHaveLength(1);
-  expect((await readdir(folder)).sort()).toEqual(['api-key', 'pepper']);
+  expect((await readdir(folder)).sort()).toEqual(['api-key', 'pepper', 'worker-id']);
 });

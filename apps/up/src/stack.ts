@@ -83,7 +83,7 @@ export async function startStack(settings: UpSettings, env: NodeJS.ProcessEnv, s
     say('Starting the API and the worker');
     const secretsOfApi = { ROWSMITH_API_KEY: secrets.apiKey, ROWSMITH_PEPPER: secrets.pepper };
     service('api', { ROWSMITH_HOST: settings.host, ROWSMITH_PORT: String(port), ...secretsOfApi }, apiGraceMs);
-    service('worker', { ROWSMITH_API_KEY: undefined, ROWSMITH_PEPPER: undefined }, workerGraceMs);
+    service('worker', { ROWSMITH_WORKER_ID: secrets.workerId, ROWSMITH_API_KEY: undefined, ROWSMITH_PEPPER: undefined }, workerGraceMs);
     await Promise.race([waitUntilReady(reachable(settings.host, port), AbortSignal.timeout(readyTimeoutMs)), failed]);
     await lock.publish(reachable(settings.host, port));
     const pids = () => Object.fromEntries(Object.entries(services).map(([name, running]) => [name, running.pid]));
