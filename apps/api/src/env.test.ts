@@ -17,6 +17,7 @@ test('defaults', () => {
     redisUrl: null,
     maxFileBytes: 2147483648,
     requestsPerMinute: 60000,
+    staleMs: 30000,
     corsOrigins: [],
     trustedProxies: [],
     logLevel: 'info',

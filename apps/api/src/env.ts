@@ -40,6 +40,7 @@ const Env = Type.Object({
   ),
   ROWSMITH_MAX_FILE_BYTES: number('ROWSMITH_MAX_FILE_BYTES', 1, Number.MAX_SAFE_INTEGER),
   ROWSMITH_REQUESTS_PER_MINUTE: number('ROWSMITH_REQUESTS_PER_MINUTE', 0, 1_000_000_000),
+  ROWSMITH_STALE_SECONDS: number('ROWSMITH_STALE_SECONDS', 5, 86_400),
   ROWSMITH_CORS_ORIGINS: Type.Optional(Type.String({ description: 'origins separated by commas' })),
   ROWSMITH_TRUSTED_PROXIES: Type.Optional(Type.String({ description: 'addresses or CIDR ranges separated by commas' })),
   ROWSMITH_LOG_LEVEL: Type.Unsafe<LogLevel>(
@@ -51,13 +52,14 @@ const Env = Type.Object({
 });
 type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 
-const numbers = new Set(['ROWSMITH_PORT', 'ROWSMITH_MAX_FILE_BYTES', 'ROWSMITH_REQUESTS_PER_MINUTE']);
+const numbers = new Set(['ROWSMITH_PORT', 'ROWSMITH_MAX_FILE_BYTES', 'ROWSMITH_REQUESTS_PER_MINUTE', 'ROWSMITH_STALE_SECONDS']);
 const defaults: Readonly<Record<string, unknown>> = {
   ROWSMITH_HOST: '127.0.0.1',
   ROWSMITH_PORT: 8080,
   ROWSMITH_DATA: '.rowsmith',
   ROWSMITH_MAX_FILE_BYTES: 2 * 1024 ** 3,
   ROWSMITH_REQUESTS_PER_MINUTE: 60_000,
+  ROWSMITH_STALE_SECONDS: 30,
   ROWSMITH_LOG_LEVEL: 'info',
 };
 
@@ -73,6 +75,8 @@ export interface ApiEnv {
   readonly redisUrl: string | null;
   readonly maxFileBytes: number;
   readonly requestsPerMinute: number;
+  /** Silence after which a running attempt counts as lost; workers beat every 2 s. */
+  readonly staleMs: number;
   readonly corsOrigins: readonly string[];
   readonly trustedProxies: readonly string[];
   readonly logLevel: LogLevel;
@@ -125,6 +129,7 @@ export function loadEnv(source: Readonly<Record<string, string | undefined>>): A
     redisUrl: env.REDIS_URL ?? null,
     maxFileBytes: env.ROWSMITH_MAX_FILE_BYTES,
     requestsPerMinute: env.ROWSMITH_REQUESTS_PER_MINUTE,
+    staleMs: env.ROWSMITH_STALE_SECONDS * 1000,
     corsOrigins: commaList(env.ROWSMITH_CORS_ORIGINS),
     trustedProxies: commaList(env.ROWSMITH_TRUSTED_PROXIES),
     logLevel: env.ROWSMITH_LOG_LEVEL,

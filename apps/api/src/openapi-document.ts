@@ -29,7 +29,6 @@ export async function describe(): Promise<Record<string, unknown>> {
       notifier: uncalled('notifier'),
       objects: uncalled('objects'),
       models: uncalled('models'),
-      validate: fail,
       onJobCreated: fail,
       probes: {},
       metricsText: fail,

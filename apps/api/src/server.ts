@@ -9,7 +9,6 @@ import type { ApiKeyStore, EventNotifier, FileStore, JobRecord, JobStore, Object
 import Fastify, { type FastifyReply, type FastifyServerOptions, LogController } from 'fastify';
 import { type ResultFileDeps, withResultFile } from './control/result-file.js';
 import { fileRoutes } from './files/file-routes.js';
-import type { ValidateTrainingFile } from './files/training-file-message.js';
 import { type HealthDeps, healthRoutes } from './health/health-routes.js';
 import { unavailable } from './http/api-error.js';
 import { requireApiKey } from './http/auth.js';
@@ -36,7 +35,6 @@ export interface ServerDeps extends Omit<HealthDeps, 'closing'> {
   readonly notifier: EventNotifier;
   readonly objects: ObjectStore;
   readonly models: BaseModels;
-  readonly validate: ValidateTrainingFile;
   /** A job was created: the control loop should look now. */
   readonly onJobCreated: () => void;
   /** Called once per answered request; `route` is the pattern, never the URL. */
@@ -134,12 +132,12 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
   app.addHook('preClose', async () => closing.abort());
 
   const present = (job: JobRecord) => withResultFile(deps, job);
-  const { files, jobs, objects, models, notifier, validate, onJobCreated } = deps;
+  const { files, jobs, objects, models, notifier, onJobCreated } = deps;
   const openStreams = new Map<string, number>();
   const maxFileBytes = options.maxFileBytes ?? defaults.maxFileBytes;
   const maxStreamsPerKey = options.maxStreamsPerKey ?? defaults.maxStreamsPerKey;
   for (const paths of [openAiPaths, shortPaths]) {
-    fileRoutes(app, { files, objects, validate, maxFileBytes }, paths);
+    fileRoutes(app, { files, objects, maxFileBytes }, paths);
     jobRoutes(app, { jobs, files, models, present, onJobCreated }, paths);
     eventRoutes(
       app,

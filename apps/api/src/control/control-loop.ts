@@ -29,7 +29,7 @@ export interface ControlLoop {
 }
 
 /** One round; each part is tried even if another failed. */
-export async function controlRound(deps: ControlDeps, { staleMs = 90_000, batch = 100 }: ControlOptions = {}): Promise<void> {
+export async function controlRound(deps: ControlDeps, { staleMs = 30_000, batch = 100 }: ControlOptions = {}): Promise<void> {
   const part = async (name: string, work: () => Promise<void>) => {
     try {
       await work();

@@ -85,14 +85,14 @@ const badRole = `${chatRow('fine')}\n${JSON.stringify({ messages: [{ role: 'robo
 
 test.each([
   ['an empty file', [jsonl(''), purpose], 'empty_file', 'file', /empty/],
-  ['broken JSON on line 37', [jsonl(broken), purpose], 'invalid_training_file', 'file', /line 37/],
+  ['broken JSON on line 37', [jsonl(broken), purpose], 'invalid_training_file', 'file', /line 37/i],
   ['a wrong role', [jsonl(badRole), purpose], 'invalid_training_file', 'file', /line 2.*role/i],
   [
     'two bad lines',
     [jsonl(`${chatRow('ok')}\n{}\n${chatRow('ok')}\nnonsense\n`), purpose],
     'invalid_training_file',
     'file',
-    /2 errors.*line 2.*line 4/,
+    /2 errors in 2 lines.*Line 2.*Line 4/,
   ],
   ['no file', [purpose], 'missing_required_parameter', 'file', /file/],
   ['no purpose', [jsonl(examplesJsonl(1))], 'missing_required_parameter', 'purpose', /purpose/],

@@ -2,16 +2,16 @@
 import { randomBytes } from 'node:crypto';
 import { newId, type ProjectId } from '@rowsmith/contracts';
 import type { FileRecord, FileStore, ObjectStore } from '@rowsmith/core';
+import { type ValidationReport, validateJsonl } from '@rowsmith/data';
 import type { FastifyRequest } from 'fastify';
 import { ApiError, badRequest } from '../http/api-error.js';
 import { projectOf } from '../http/auth.js';
 import { tee } from './tee.js';
-import { invalidTrainingFile, type TrainingFileReport, type ValidateTrainingFile } from './training-file-message.js';
+import { invalidTrainingFile } from './training-file-message.js';
 
 export interface UploadDeps {
   readonly files: Pick<FileStore, 'insert'>;
   readonly objects: ObjectStore;
-  readonly validate: ValidateTrainingFile;
   readonly maxFileBytes: number;
 }
 
@@ -25,17 +25,17 @@ const safeName = (name: string) => name.replace(/[\p{Cc}\p{Cf}]/gu, '').slice(-2
 
 interface Received {
   readonly filename: string;
-  readonly report: TrainingFileReport;
+  readonly report: ValidationReport;
   readonly stored: { readonly sha256: string; readonly bytes: number };
 }
 
 async function storeValidated(
   source: AsyncIterable<Uint8Array>,
   key: string,
-  { objects, validate }: UploadDeps,
+  { objects }: UploadDeps,
 ): Promise<Pick<Received, 'report' | 'stored'>> {
   const [toStore, toValidator] = tee(source);
-  const [stored, report] = await Promise.allSettled([objects.put(key, toStore), validate(toValidator)]);
+  const [stored, report] = await Promise.allSettled([objects.put(key, toStore), validateJsonl(toValidator)]);
   // The store's failure first: a cut upload fails both, and the validator would call it a bad last line.
   if (stored.status === 'rejected') throw stored.reason;
   if (report.status === 'rejected') throw report.reason;
@@ -106,7 +106,6 @@ export async function receiveFile(request: FastifyRequest, deps: UploadDeps): Pr
   const key = `files/${projectId}/${id}`;
   try {
     const { filename, report, stored } = await readForm(request, key, deps);
-    if (stored.bytes === 0) throw badRequest('The file is empty.', 'empty_file', 'file');
     const fault = invalidTrainingFile(report);
     if (fault !== null) throw fault;
     return await deps.files.insert({

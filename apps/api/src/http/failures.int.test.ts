@@ -78,7 +78,7 @@ test('a 5xx tells nothing of what happened inside', async () => {
 });
 
 test('too many requests: 429 that says when to come back', async () => {
-  const limited = await openTestApi({ requestsPerMinute: 3 });
+  const limited = await openTestApi({ requestsPerMinute: 3, postgres: api.postgres });
   for (let i = 0; i < 3; i++) expect((await limited.inject('GET', '/models')).statusCode).toBe(200);
   const reply = await limited.inject('GET', '/models');
   expect([reply.statusCode, reply.json().error.code, reply.json().error.type]).toEqual([429, 'rate_limit_exceeded', 'rate_limit_error']);

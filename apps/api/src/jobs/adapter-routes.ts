@@ -99,7 +99,7 @@ export const adapterRoutes: Routes<AdapterDeps> = (app, deps, prefix) => {
     async (request, reply) => {
       const { id, file } = request.params;
       const { manifest } = await manifestOf(deps, request, id);
-      const found = adapterFormats.flatMap((format) => filesOfFormat(manifest, format)).find((entry) => entry.name === file);
+      const found = manifest.files.find((entry) => entry.name === file);
       if (found === undefined) throw notFound(`The adapter of ${id} has no file '${file}'.`, 'adapter_file_not_found');
       const type = file.endsWith('.json')
         ? 'application/json; charset=utf-8'

@@ -28,6 +28,7 @@ export const adapterContent = {
     ['adapter_config.json', '{"peft_type":"LORA"}'],
     ['adapter_model.safetensors', 'weights of the adapter'.repeat(50)],
     ['README.md', '# An adapter\n'],
+    ['rowsmith.json', '{}\n'],
   ]),
   rows: new Map([['rows.safetensors', 'rows as trained']]),
 };

@@ -1,0 +1,115 @@
+/** The API process put together: real stores, queue, object store, server and control loop. Whoever opens it closes it. */
+import { createApiKeyStore, createDispatchStore, createFileStore, createJobStore, openDatabase, startEventNotifier } from '@rowsmith/db';
+import { createWakeQueue } from '@rowsmith/queue';
+import { FsObjectStore } from '@rowsmith/storage';
+import { createHttpMetrics, type Logger } from '@rowsmith/telemetry';
+import { type ControlOptions, startControlLoop } from './control/control-loop.js';
+import type { ApiEnv } from './env.js';
+import { hashApiKey } from './http/auth.js';
+import type { Api } from './http/routes.js';
+import type { StreamTiming } from './jobs/sse.js';
+import { baseModelsIn } from './models/base-models.js';
+import { apiVersion } from './openapi-document.js';
+import { buildServer } from './server.js';
+
+export interface ServiceOptions {
+  readonly streams?: StreamTiming;
+  readonly control?: ControlOptions;
+  /** How long the database and the queue may be late, in any order of starting. */
+  readonly patienceMs?: number;
+}
+export interface Service {
+  readonly app: Api;
+  /** Takes no more requests, lets those in flight finish, ends live streams, stops the loop, closes every connection. */
+  close(): Promise<void>;
+}
+
+const retryMs = 1_000;
+
+/** Again until it works: a database that starts after us, or is migrated after us, is not a reason to fail. */
+async function patiently<T>(what: string, work: () => Promise<T>, patienceMs: number, log: Logger): Promise<T> {
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (performance.now() > deadline) throw new Error(`${what} did not answer for ${patienceMs / 1000} s`, { cause: error });
+      log.warn({ op: 'api.start', waitingFor: what, err: error }, 'waiting');
+      await new Promise((next) => setTimeout(next, retryMs));
+    }
+  }
+}
+
+export async function openService(env: ApiEnv, log: Logger, options: ServiceOptions = {}): Promise<Service> {
+  const patienceMs = options.patienceMs ?? 60_000;
+  const undo: (() => Promise<void>)[] = [];
+  const close = async () => {
+    for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
+  };
+  try {
+    const database = openDatabase(env.databaseUrl);
+    undo.push(() => database.close());
+    const keys = createApiKeyStore(database);
+    await patiently(
+      'the database',
+      async () => {
+        for (const key of env.apiKeys) await keys.ensure({ hash: hashApiKey(env.pepper, key), last4: key.slice(-4), name: 'environment' });
+        await keys.findByHash('');
+      },
+      patienceMs,
+      log,
+    );
+    const queue = await createWakeQueue(env.redisUrl === null ? { databaseUrl: env.databaseUrl } : { redisUrl: env.redisUrl }, {
+      signal: AbortSignal.timeout(patienceMs),
+      onError: (error) => log.warn({ op: 'queue', err: error }, 'the queue has trouble'),
+    });
+    undo.push(() => queue.close());
+    const dispatch = createDispatchStore(database, env.databaseUrl);
+    undo.push(() => dispatch.close());
+    const notifier = startEventNotifier(env.databaseUrl);
+    undo.push(() => notifier.close());
+
+    const stores = { files: createFileStore(database), jobs: createJobStore(database), objects: new FsObjectStore(env.objectsDir) };
+    const metrics = createHttpMetrics();
+    const loop = startControlLoop({ ...stores, dispatch, queue, log }, { staleMs: env.staleMs, ...options.control });
+    undo.push(() => loop.stop());
+    const app = await buildServer(
+      {
+        ...stores,
+        keys,
+        dispatch,
+        notifier,
+        models: baseModelsIn(env.modelsDir),
+        onJobCreated: () => loop.nudge(),
+        onResponse: (sample) => metrics.observe(sample),
+        metricsText: async () => ({ type: 'text/plain; version=0.0.4; charset=utf-8', text: await metrics.text() }),
+        probes: {
+          database: async () => {
+            await keys.findByHash('');
+            return null;
+          },
+          queue: async () => ((await queue.ready()) ? null : 'not available'),
+          storage: async () => {
+            await stores.objects.put(`service/readiness-${process.pid}`, Buffer.from('ready'));
+            return null;
+          },
+        },
+      },
+      {
+        pepper: env.pepper,
+        version: await apiVersion(),
+        logger: log,
+        maxFileBytes: env.maxFileBytes,
+        requestsPerMinute: env.requestsPerMinute,
+        corsOrigins: env.corsOrigins,
+        trustedProxies: env.trustedProxies,
+        ...(options.streams ? { streams: options.streams } : {}),
+      },
+    );
+    undo.push(() => app.close());
+    return { app, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
