@@ -144,7 +144,7 @@ export function createAttemptReport(store: AttemptStore, jobId: string, epoch: n
         });
     },
     async flush() {
-      while (writing) await writing;
+      while (writing !== null) await writing;
     },
   };
 }
