@@ -1,3 +1,4 @@
+export { modelNameOf } from './model-name.js';
 export * from './ports.js';
 export { baseLearningRate, type JobFacts, type JobFault, type ResolvedJob, resolveJob, stepsOf } from './resolve-job.js';
 export { decideAfterFailure, type FailureDecision, maxBarrenAttempts } from './retry.js';

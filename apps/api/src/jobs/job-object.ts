@@ -1,5 +1,5 @@
 import type { JobCheckpoint, JobEvent, JobObject } from '@rowsmith/contracts';
-import type { CheckpointRecord, JobRecord, StoredEvent } from '@rowsmith/core';
+import { type CheckpointRecord, type JobRecord, modelNameOf, type StoredEvent } from '@rowsmith/core';
 import { unixSeconds } from '../http/paging.js';
 
 const secondsOrNull = (date: Date | null) => (date === null ? null : unixSeconds(date));
@@ -39,9 +39,6 @@ export const toEventObject = (event: StoredEvent): JobEvent => ({
   type: event.kind,
   data: { ...event.data },
 });
-
-export const modelNameOf = (job: Pick<JobRecord, 'id' | 'model' | 'projectId' | 'suffix'>) =>
-  `ft:${job.model}:${job.projectId}:${job.suffix ?? ''}:${job.id}`;
 
 /** `ft:<base>:<project>:<suffix>:<job>:ckpt-step-<n>`, as OpenAI names checkpoints. */
 export const toCheckpointObject = (job: JobRecord, checkpoint: CheckpointRecord): JobCheckpoint => ({
