@@ -2,7 +2,7 @@
 import { CreateJobBody, JobCheckpoint, JobObject, listOf } from '@rowsmith/contracts';
 import type { JobRecord, JobStore } from '@rowsmith/core';
 import { Type } from 'typebox';
-import { noSuchJob, notPossible } from '../http/api-error.js';
+import { badRequest, noSuchJob, notPossible } from '../http/api-error.js';
 import { projectOf } from '../http/auth.js';
 import { listOfItems, pageQuery } from '../http/paging.js';
 import { failures, json, named } from '../http/replies.js';
@@ -84,6 +84,10 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
     },
     async (request) => {
       const { after, limit = 20 } = request.query;
+      // Jobs do not go away, so a cursor that is none is a mistake; the first page again would hide it.
+      if (after !== undefined && (await jobs.get(projectOf(request), after)) === null) {
+        throw badRequest(`No such fine-tuning job: '${after}'.`, 'invalid_value', 'after');
+      }
       const page = await jobs.list(projectOf(request), { after, limit, metadata: metadataFilter(request.query) });
       const items = await Promise.all(page.items.map(present));
       return listOfItems({ ...page, items }, toJobObject);

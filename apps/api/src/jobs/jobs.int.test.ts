@@ -105,6 +105,11 @@ test('the same key and body make one job; another body is 422; no key, another j
   expect((await create({ seed: 3 })).json().id).not.toBe(answers[0]?.json().id);
 });
 
+test('a cursor that is no job is said, not read as the first page', async () => {
+  const refused = await api.inject('GET', '/jobs?after=ftjob-none');
+  expect([refused.statusCode, refused.json().error.code, refused.json().error.param]).toEqual([400, 'invalid_value', 'after']);
+});
+
 test('cancel: a queued job at once; a finished one is refused clearly and not for retry', async () => {
   const { id } = (await create({})).json();
   expect((await api.inject('POST', `/jobs/${id}/cancel`)).json()).toMatchObject({
