@@ -29,7 +29,15 @@ const rooms = {
     ...['packages/contracts', 'packages/core', 'packages/db', 'packages/queue', 'packages/storage'],
     ...['packages/data', 'packages/adapter', 'packages/telemetry', 'packages/hf'],
   ],
-  'apps/worker': ['packages/contracts', 'packages/core', 'packages/db', 'packages/native', 'packages/queue', 'packages/storage', 'packages/telemetry'],
+  'apps/worker': [
+    'packages/contracts',
+    'packages/core',
+    'packages/db',
+    'packages/native',
+    'packages/queue',
+    'packages/storage',
+    'packages/telemetry',
+  ],
   'apps/trainer': [
     ...['packages/contracts', 'packages/core', 'packages/engine', 'packages/data', 'packages/hf', 'packages/adapter', 'packages/storage'],
     ...['packages/native', 'packages/telemetry'],
@@ -77,7 +85,7 @@ module.exports = {
       severity: 'error',
       comment: 'Import a room by its package name, which shows its index only.',
       from: { path: '^(packages|apps)/([^/]+)/' },
-      to: { path: '^(packages|apps)/[^/]+/src/', pathNot: ['^$1/$2/', '^(packages|apps)/[^/]+/src/(index|embedded)\\.ts$'] },
+      to: { path: '^(packages|apps)/[^/]+/src/', pathNot: ['^$1/$2/', '^(packages|apps)/[^/]+/src/(index|embedded/index)\\.ts$'] },
     },
     ...Object.entries(rooms).map(([room, allowed]) => ({
       name: `rooms-of-${room.replace('/', '-')}`,

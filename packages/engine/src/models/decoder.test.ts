@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { StockOps } from '../ops/stock-ops.js';
 import { openRuntime } from '../runtime/open-runtime.js';
-import { runInNewProcess } from '../runtime/run-in-new-process.js';
+import { runInNewProcess } from '../testing/run-in-new-process.js';
 import type { Batch, CausalLM, RowPlan } from './causal-lm.js';
 import { createCausalLM } from './decoder.js';
 import { gradientDigest } from './gradient-digest.js';

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { openEngine } from '../engine.js';
-import { runInNewProcess } from '../runtime/run-in-new-process.js';
+import { runInNewProcess } from '../testing/run-in-new-process.js';
 import { eventsText, stateFromText, uninterrupted } from './toy-run.js';
 
 /** Accumulation 2, stopped inside the window of step 5 in the middle of an epoch; three processes in all. */
