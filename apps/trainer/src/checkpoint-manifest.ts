@@ -1,4 +1,5 @@
 import { CheckpointManifest, canonicalJson, type JobSpec, parseAs } from '@rowsmith/contracts';
+import type { Engine } from '@rowsmith/engine';
 import { sha256Of } from './object-files.js';
 
 /** What a checkpoint must belong to. */
@@ -7,14 +8,19 @@ export interface Binding {
   readonly config_sha256: string;
   readonly base_sha256: string;
   readonly data_sha256: string;
+  /** Going on with other operators would end with other bytes. */
+  readonly operators: Engine['operators']['kind'];
 }
 
-export function bindingOf(spec: JobSpec, dataSha256: string): Binding {
+/** The configuration is everything but whose it is: two jobs that ask for the same have the same hash. */
+export function bindingOf(spec: JobSpec, dataSha256: string, operators: Binding['operators']): Binding {
+  const { job_id, ...config } = spec;
   return {
-    job_id: spec.job_id,
-    config_sha256: sha256Of(canonicalJson(spec)),
+    job_id,
+    config_sha256: sha256Of(canonicalJson(config)),
     base_sha256: spec.base_sha256,
     data_sha256: dataSha256,
+    operators,
   };
 }
 
@@ -36,5 +42,7 @@ export function readManifest(bytes: Uint8Array, sha256: string, binding: Binding
   }
   for (const name of ['job_id', 'config_sha256', 'base_sha256', 'data_sha256'] as const)
     if (manifest[name] !== binding[name]) return { reason: `its ${name} is ${manifest[name]}, the job's is ${binding[name]}` };
+  if (manifest.operators !== undefined && manifest.operators !== binding.operators)
+    return { reason: `it was computed by ${manifest.operators} operators, here they are ${binding.operators}` };
   return manifest;
 }

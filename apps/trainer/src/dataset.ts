@@ -24,7 +24,7 @@ export async function loadText(packed: PackedModel): Promise<Text> {
   return { tokenizer: await loadTokenizer(packed.dir), template };
 }
 
-/** Both files of the job as tokens. Throws TrainerError: (user) `invalid_training_file`, `invalid_validation_file`; (infra) when an object is damaged. */
+/** Both files of the job as tokens. Throws TrainerError: (user) `invalid_training_file`, `invalid_validation_file`, `no_examples`, `no_labelled_tokens`; (infra) when an object is damaged. */
 export async function loadDataset(store: Objects, spec: JobSpec, packed: PackedModel, text: Text): Promise<Dataset> {
   const train = await encoded(store, spec.training_data, 'training_file', spec, packed, text);
   const valid = spec.validation_data && (await encoded(store, spec.validation_data, 'validation_file', spec, packed, text));
@@ -57,7 +57,8 @@ async function encoded(
   });
   if (dataset.examples.length === 0) {
     const [first] = dataset.dropped;
-    throw invalid(`No example has a token to learn. ${first ? `Line ${first.line}: ${first.reason}.` : 'The file has no examples.'}`);
+    const message = `No example has a token to learn. ${first ? `Line ${first.line}: ${first.reason}.` : 'The file has no examples.'}`;
+    throw new TrainerError('user', first ? 'no_labelled_tokens' : 'no_examples', message, param);
   }
   return dataset;
 }

@@ -28,7 +28,7 @@ export function failureOf(error: unknown): Failed {
   if (system) return failed('infra', system[0], system[1]);
   // Text of unknown origin may hold paths: it goes to the log, not to the user.
   const name = error instanceof Error ? error.name : typeof error;
-  return failed('infra', 'internal_error', `the trainer failed unexpectedly (${name}); the worker's log has the details`);
+  return failed('infra', 'internal', `the trainer failed unexpectedly (${name}); the worker's log has the details`);
 }
 
 export function exitCodeOf({ class: errorClass }: Failed): number {

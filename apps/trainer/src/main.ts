@@ -1,10 +1,13 @@
 /** The process of one attempt: waits for `start`, runs it, reports, ends with an exit code of `trainerExit`. */
-import type { TrainerStart } from '@rowsmith/contracts';
-import { trainerExit } from '@rowsmith/contracts';
+import { type TrainerStart, trainerExit } from '@rowsmith/contracts';
+import { createLogger } from '@rowsmith/telemetry';
 import { openChannel } from './channel.js';
 import { exitCodeOf, failureOf } from './failure.js';
 import { runAttempt } from './run-attempt.js';
 import { StopRequest } from './stop-request.js';
+
+// stdout stays empty: TensorFlow and others may print there.
+const log = createLogger('trainer', 'info', process.stderr);
 
 let begin: (start: TrainerStart) => void = () => undefined;
 let giveUp: (error: unknown) => void = () => undefined;
@@ -31,19 +34,22 @@ process.once('unhandledRejection', (error) => void fail(error));
 
 async function fail(error: unknown): Promise<void> {
   giveUp(error);
-  // The worker keeps the end of stderr for its log; the message below is for the user.
-  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
   const failure = failureOf(error);
+  // The worker keeps the end of stderr for its log; the message is for the user.
+  log.error({ op: 'attempt', class: failure.class, code: failure.code, err: error }, 'attempt failed');
   await channel.send(failure).catch(() => undefined);
   process.exit(exitCodeOf(failure));
 }
 
 try {
+  // Nobody could ever say `start`, and the process would end silently with Node's code 13.
+  if (!process.send) throw new Error('there is no IPC channel: the trainer is started by the worker, not by hand');
   const exitCode = await runAttempt(await started, {
     channel,
     stop,
     onRecorded: (listener) => recorded.push(listener),
     clock: () => performance.now(),
+    log,
   });
   process.exit(exitCode);
 } catch (error) {

@@ -20,6 +20,7 @@ import {
 } from '@rowsmith/engine';
 import type { PackedModel } from '@rowsmith/hf';
 import { FsObjectStore } from '@rowsmith/storage';
+import type { Logger } from '@rowsmith/telemetry';
 import { openBaseModel } from './base-model.js';
 import type { Channel } from './channel.js';
 import { bindingOf } from './checkpoint-manifest.js';
@@ -38,6 +39,7 @@ export interface AttemptSurroundings {
   readonly onRecorded: (listener: (manifestKey: string) => void) => void;
   /** Monotonic milliseconds. */
   readonly clock: () => number;
+  readonly log: Logger;
 }
 
 /** Runs to an end that was reported; returns the exit code. Throws what `failureOf` explains. */
@@ -76,10 +78,11 @@ class AttemptRun {
 
   async #run(): Promise<number> {
     const { spec, model_dir } = this.start;
-    const { stop } = this.surroundings;
+    const { stop, log } = this.surroundings;
     await this.#phase('loading_model', `Loading the base model ${spec.model}`);
     const packed = await openBaseModel(model_dir, spec.base_sha256);
     const engine = await openEngine();
+    log.info({ op: 'engine', tensorflow: engine.ops.runtime.tensorflowVersion, operators: engine.operators }, 'engine opened');
     const model = await engine.loadModel(packed, { rowTensors: rowTensors(packed.index.config, spec.row_sparse) });
     await stopHere(stop);
 
@@ -87,7 +90,7 @@ class AttemptRun {
     const text = await loadText(packed);
     const dataset = await loadDataset(this.store, spec, packed, text);
     const prompts = await encodePrompts(spec, text, packed.index.config.max_position_embeddings);
-    const binding = bindingOf(spec, dataset.sha256);
+    const binding = bindingOf(spec, dataset.sha256, engine.operators.kind);
     const found = await findCheckpoint(this.store, this.start.resume_from, binding, model.linears, this.workDir);
     await stopHere(stop);
 
@@ -207,7 +210,7 @@ class AttemptRun {
     this.surroundings.onRecorded((manifestKey) => {
       last = last
         .then(() => checkpoints.recorded(manifestKey))
-        .catch((error: unknown) => void process.stderr.write(`old checkpoints stay: ${String(error)}\n`));
+        .catch((error: unknown) => this.surroundings.log.warn({ op: 'retention', err: error }, 'old checkpoints stay'));
     });
   }
 

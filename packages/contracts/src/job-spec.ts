@@ -1,4 +1,4 @@
-/** The whole, resolved job as the trainer gets it. Its canonical JSON's SHA-256 is the config hash bound into checkpoints. */
+/** The whole, resolved job as the trainer gets it. The SHA-256 of its canonical JSON without `job_id` is the config hash bound into checkpoints. */
 import { type Static, Type } from 'typebox';
 import { nullable } from './errors.js';
 import { Hyperparameters } from './job.js';

@@ -1,7 +1,7 @@
 /** Manifests: written after the data they name; what has no valid manifest does not exist (reliability.md 3.2). */
 import { type Static, Type } from 'typebox';
-import { CheckpointMetrics } from './events.js';
 import { nullable } from './errors.js';
+import { CheckpointMetrics } from './events.js';
 
 export const ManifestFile = Type.Object(
   { name: Type.String(), key: Type.String(), sha256: Type.String(), bytes: Type.Integer() },
@@ -18,6 +18,11 @@ export const CheckpointManifest = Type.Object(
     config_sha256: Type.String(),
     base_sha256: Type.String(),
     data_sha256: Type.String(),
+    operators: Type.Optional(
+      Type.String({
+        description: 'kind of operators that computed it: another kind rounds otherwise, so the job could not end with the same bytes',
+      }),
+    ),
     previous_sha256: nullable(Type.String({ description: 'of the predecessor manifest' })),
     cursor: Type.Record(Type.String(), Type.Number()),
     metrics: CheckpointMetrics,
