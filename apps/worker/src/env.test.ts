@@ -9,7 +9,14 @@ test('defaults lie beside the data folder and in the cache', () => {
     ROWSMITH_THREADS: '3',
     REDIS_URL: '',
   });
-  expect(env).toMatchObject({ objectsDir: '/data/objects', modelsDir: '/cache/models', threads: 3, redisUrl: null, stopGraceMs: 30_000 });
+  expect(env).toMatchObject({
+    objectsDir: '/data/objects',
+    modelsDir: '/cache/models',
+    redisUrl: null,
+    stopGraceMs: 20_000,
+    heartbeatMs: 2_000,
+  });
+  expect(env.trainerEnv).toMatchObject({ ROWSMITH_THREADS: '3', OMP_NUM_THREADS: '3', ROWSMITH_CACHE: '/cache' });
   expect(env.workerId).toMatch(/^worker-\w{24}$/);
 });
 
@@ -19,7 +26,7 @@ test('all faults at once, without the values', () => {
       DATABASE_URL: 'mysql://user:s3cret@h',
       ROWSMITH_THREADS: 'many',
       ROWSMITH_WORKER_ID: 'me',
-      ROWSMITH_STOP_GRACE_SECONDS: '0',
+      ROWSMITH_STOP_GRACE_SECONDS: '-1',
     });
   expect(read).toThrow(EnvError);
   try {
@@ -28,4 +35,17 @@ test('all faults at once, without the values', () => {
     expect((error as EnvError).faults).toHaveLength(4);
     expect(String(error)).not.toContain('s3cret');
   }
+});
+
+test('a trainer sees no secret of the worker, and none that nobody thought of', () => {
+  const secrets = {
+    REDIS_URL: 'redis://:pw@h',
+    ROWSMITH_API_KEY: 'k',
+    ROWSMITH_PEPPER: 'p',
+    AWS_SECRET_ACCESS_KEY: 's',
+    NODE_OPTIONS: '--inspect',
+  };
+  const { trainerEnv } = loadEnv({ DATABASE_URL: 'postgres://u:pw@h/d', PATH: '/bin', TF_CPP_MIN_LOG_LEVEL: '0', ...secrets });
+  expect(Object.keys(trainerEnv).filter((name) => name === 'DATABASE_URL' || name in secrets)).toEqual([]);
+  expect(trainerEnv).toMatchObject({ PATH: '/bin', TF_CPP_MIN_LOG_LEVEL: '0', TF_NUM_INTEROP_THREADS: '1' });
 });

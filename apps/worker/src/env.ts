@@ -1,69 +1,145 @@
-/** Everything the worker reads from its environment; all faults are reported at once. */
+/** Everything the worker process reads from its environment; all faults are reported at once. */
 import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
-import { isId, newId, type WorkerId } from '@rowsmith/contracts';
-import { cacheFolder, threadCount } from '@rowsmith/native';
+import { idPrefixes, newId, type WorkerId } from '@rowsmith/contracts';
+import { cacheFolder, threadCount, trainerEnvironment } from '@rowsmith/native';
+import { type Static, Type } from 'typebox';
+import { Value } from 'typebox/value';
+
+const seconds = (name: string, low: number, high: number, what: string) =>
+  Type.Number({ minimum: low, maximum: high, description: `${name} must be a number of seconds from ${low} to ${high} (${what})` });
+
+const Env = Type.Object({
+  DATABASE_URL: Type.String({
+    pattern: '^postgres(ql)?://',
+    description: 'DATABASE_URL must be a URL that starts with postgres:// or postgresql://',
+  }),
+  REDIS_URL: Type.Optional(
+    Type.String({ pattern: '^rediss?://', description: 'REDIS_URL must be a URL that starts with redis:// or rediss://' }),
+  ),
+  ROWSMITH_DATA: Type.String({ minLength: 1 }),
+  ROWSMITH_MODELS: Type.Optional(Type.String({ minLength: 1 })),
+  ROWSMITH_THREADS: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 1024, description: 'ROWSMITH_THREADS must be a whole number from 1 to 1024' }),
+  ),
+  ROWSMITH_WORKER_ID: Type.Optional(
+    Type.Unsafe<WorkerId>(
+      Type.String({
+        pattern: `^${idPrefixes.worker}[0-9A-Za-z]{24}$`,
+        description: 'ROWSMITH_WORKER_ID must be `worker-` and 24 letters or digits',
+      }),
+    ),
+  ),
+  ROWSMITH_HEARTBEAT_SECONDS: seconds('ROWSMITH_HEARTBEAT_SECONDS', 0.05, 30, 'between two heartbeats of a running job'),
+  ROWSMITH_STOP_GRACE_SECONDS: seconds('ROWSMITH_STOP_GRACE_SECONDS', 0, 3600, 'for a trainer to save its work before it is killed'),
+  ROWSMITH_TRAINER_SILENCE_SECONDS: seconds(
+    'ROWSMITH_TRAINER_SILENCE_SECONDS',
+    1,
+    86_400,
+    'without a message after which a trainer counts as stuck; one step may take long',
+  ),
+  ROWSMITH_LOG_LEVEL: Type.Unsafe<LogLevel>(
+    Type.String({
+      enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
+      description: 'ROWSMITH_LOG_LEVEL must be fatal, error, warn, info, debug, trace or silent',
+    }),
+  ),
+});
+type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+
+const numbers = new Set(Object.keys(Env.properties).filter((name) => name.endsWith('_SECONDS') || name === 'ROWSMITH_THREADS'));
+const defaults: Readonly<Record<string, unknown>> = {
+  ROWSMITH_DATA: '.rowsmith',
+  ROWSMITH_HEARTBEAT_SECONDS: 2,
+  ROWSMITH_STOP_GRACE_SECONDS: 20,
+  ROWSMITH_TRAINER_SILENCE_SECONDS: 1800,
+  ROWSMITH_LOG_LEVEL: 'info',
+};
 
 export interface WorkerEnv {
-  readonly databaseUrl: string;
-  readonly redisUrl: string | null;
-  readonly objectsDir: string;
-  readonly modelsDir: string;
-  readonly threads: number;
   /** Stable over restarts when given: the worker then takes back what its killed predecessor held, at once. */
   readonly workerId: WorkerId;
-  readonly logLevel: string;
-  /** Time for a trainer to stop when asked, before it is killed. */
+  readonly databaseUrl: string;
+  readonly redisUrl: string | null;
+  readonly dataDir: string;
+  readonly objectsDir: string;
+  readonly modelsDir: string;
+  readonly heartbeatMs: number;
   readonly stopGraceMs: number;
-  /** Silence of a trainer after which it counts as hung. A step, an evaluation or a scoring is far shorter. */
-  readonly silenceMs: number;
+  readonly trainerSilenceMs: number;
+  readonly logLevel: LogLevel;
+  /** All that a trainer gets to see: no database, no keys. */
+  readonly trainerEnv: Readonly<Record<string, string>>;
 }
 
 export class EnvError extends Error {
   override readonly name = 'EnvError';
+  readonly code = 'invalid_environment';
   constructor(readonly faults: readonly string[]) {
     super(`The environment is not complete:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`);
   }
 }
-type Env = Readonly<Record<string, string | undefined>>;
 
-/** Empty values count as absent. Values are not repeated in errors: they may be secrets. */
-export function loadEnv(source: Env): WorkerEnv {
-  const faults: string[] = [];
-  const text = (name: string) => (source[name] === '' ? undefined : source[name]);
-  const url = (name: string, pattern: RegExp) => {
-    const value = text(name);
-    if (value !== undefined && !pattern.test(value)) faults.push(`${name} has the wrong form`);
-    return value ?? null;
-  };
-  const seconds = (name: string, otherwise: number) => {
-    const value = Number(text(name) ?? otherwise);
-    if (!Number.isFinite(value) || value < 1 || value > 86_400) faults.push(`${name} must be a number of seconds from 1 to 86400`);
-    return value * 1000;
-  };
-  const databaseUrl = url('DATABASE_URL', /^postgres(ql)?:\/\//);
-  if (databaseUrl === null) faults.push('DATABASE_URL is not set');
-  const redisUrl = url('REDIS_URL', /^rediss?:\/\//);
-  const workerId = text('ROWSMITH_WORKER_ID') ?? newId('worker', randomBytes);
-  if (!isId('worker', workerId)) faults.push('ROWSMITH_WORKER_ID must be `worker-` and 24 letters or digits');
-  let threads = 1;
-  try {
-    threads = threadCount(source);
-  } catch (error) {
-    faults.push(error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error));
+type Source = Readonly<Record<string, string | undefined>>;
+
+/** Empty values count as absent. Throws EnvError with every fault; values are not repeated, they may be secrets. */
+export function loadEnv(source: Source): WorkerEnv {
+  const given: Record<string, unknown> = {};
+  for (const name of Object.keys(Env.properties)) {
+    const text = source[name];
+    if (text !== undefined && text !== '') given[name] = numbers.has(name) && /^\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+    else if (defaults[name] !== undefined) given[name] = defaults[name];
   }
-  const stopGraceMs = seconds('ROWSMITH_STOP_GRACE_SECONDS', 30);
-  const silenceMs = seconds('ROWSMITH_TRAINER_SILENCE_SECONDS', 1800);
-  if (faults.length > 0) throw new EnvError(faults);
+  if (!Value.Check(Env, given)) throw new EnvError(faultsOf(given));
+  const env = given as Static<typeof Env>;
+  const dataDir = resolve(env.ROWSMITH_DATA);
   return {
-    databaseUrl: databaseUrl ?? '',
-    redisUrl,
-    objectsDir: join(resolve(text('ROWSMITH_DATA') ?? '.rowsmith'), 'objects'),
-    modelsDir: resolve(text('ROWSMITH_MODELS') ?? join(cacheFolder(source), 'models')),
-    threads,
-    workerId: workerId as WorkerId,
-    logLevel: text('ROWSMITH_LOG_LEVEL') ?? 'info',
-    stopGraceMs,
-    silenceMs,
+    workerId: env.ROWSMITH_WORKER_ID ?? newId('worker', randomBytes),
+    databaseUrl: env.DATABASE_URL,
+    redisUrl: env.REDIS_URL ?? null,
+    dataDir,
+    objectsDir: join(dataDir, 'objects'),
+    modelsDir: resolve(env.ROWSMITH_MODELS ?? join(cacheFolder(source), 'models')),
+    heartbeatMs: env.ROWSMITH_HEARTBEAT_SECONDS * 1000,
+    stopGraceMs: env.ROWSMITH_STOP_GRACE_SECONDS * 1000,
+    trainerSilenceMs: env.ROWSMITH_TRAINER_SILENCE_SECONDS * 1000,
+    logLevel: env.ROWSMITH_LOG_LEVEL,
+    trainerEnv: trainerEnvOf(source, env.ROWSMITH_THREADS ?? threadCount({})),
   };
+}
+
+function faultsOf(given: Record<string, unknown>): string[] {
+  const told = new Set<string>();
+  for (const error of Value.Errors(Env, given)) {
+    const names = error.keyword === 'required' ? error.params.requiredProperties : [error.instancePath.slice(1)];
+    for (const name of names) {
+      const schema = Object.entries(Env.properties).find(([key]) => key === name)?.[1];
+      told.add(schema !== undefined && 'description' in schema ? String(schema.description) : `${name} is not set`);
+    }
+  }
+  return [...told];
+}
+
+/** An allow list: whatever secrets the worker's environment holds, the process that reads users' files does not see them. */
+const passedOn = [
+  'PATH',
+  'HOME',
+  'LANG',
+  'LC_ALL',
+  'TZ',
+  'XDG_CACHE_HOME',
+  'ROWSMITH_CACHE',
+  'ROWSMITH_THREADS',
+  'ROWSMITH_KERNELS',
+  'LD_LIBRARY_PATH',
+  'CUDA_VISIBLE_DEVICES',
+  'NVIDIA_VISIBLE_DEVICES',
+  'NVIDIA_DRIVER_CAPABILITIES',
+];
+
+/** TensorFlow's settings come with the process: some are read before any JavaScript runs. What the operator set himself wins. */
+function trainerEnvOf(source: Source, threads: number): Record<string, string> {
+  const computing = trainerEnvironment(threads);
+  const names = [...passedOn, ...Object.keys(computing)];
+  return { ...computing, ...Object.fromEntries(names.flatMap((name) => (source[name] ? [[name, source[name]]] : []))) };
 }

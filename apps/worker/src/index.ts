@@ -1,1 +1,1 @@
-export {};
+export { EnvError, loadEnv, type WorkerEnv } from './env.js';

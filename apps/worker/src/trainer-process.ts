@@ -1,88 +1,82 @@
-/** The child process of one attempt: spawned, spoken to, watched, and certainly ended. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+/** The trainer as a child process: own group, few variables, messages parsed on arrival, dead when its worker is dead. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { FromTrainer, parseAs, type ToTrainer } from '@rowsmith/contracts';
-import { trainerEnvironment } from '@rowsmith/native';
 
+export interface TrainerOptions {
+  /** main.js of the trainer. */
+  readonly program: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  /** In order of arrival. */
+  readonly onMessage: (message: FromTrainer) => void;
+  /** Something arrived that is no message. */
+  readonly onInvalid: (error: unknown) => void;
+}
 export interface TrainerExit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** Last lines of stderr, for the log. */
-  readonly stderr: string;
+  /** The end of what it printed. */
+  readonly output: string;
 }
 export interface TrainerProcess {
   readonly pid: number | undefined;
+  /** Messages to a trainer that is gone are dropped: its exit tells the rest. */
   send(message: ToTrainer): void;
-  /** No questions asked. */
-  kill(): void;
+  /** The whole process group. */
+  kill(signal: 'SIGTERM' | 'SIGKILL'): void;
+  /** Resolves when it is gone and everything it sent has been handed over. Never rejects. */
   readonly exited: Promise<TrainerExit>;
 }
 
-// A supervisor that is killed with -9 takes its trainer with it; where setpriv is missing the epoch fence makes an orphan harmless.
-const setpriv = process.platform === 'linux' && existsSync('/usr/bin/setpriv') ? '/usr/bin/setpriv' : null;
-const keptStderr = 8_192;
-/** What a trainer may know: where programs and caches are, and how to compute. No database, no queue, no API key. */
-const passedOn = [
-  'PATH',
-  'HOME',
-  'TMPDIR',
-  'LANG',
-  'TZ',
-  'LD_LIBRARY_PATH',
-  'XDG_CACHE_HOME',
-  'ROWSMITH_CACHE',
-  'ROWSMITH_KERNELS',
-  'ROWSMITH_THREADS',
-  'CUDA_VISIBLE_DEVICES',
-];
+const keptOutput = 8192;
 
-function environment(source: NodeJS.ProcessEnv, threads: number): NodeJS.ProcessEnv {
-  const env: NodeJS.ProcessEnv = { ...trainerEnvironment(threads) };
-  for (const name of [...passedOn, ...Object.keys(env)]) if (source[name] !== undefined) env[name] = source[name];
-  return env;
-}
+/** util-linux' setpriv makes the kernel kill the trainer when the worker dies, even by SIGKILL; without it the closing IPC channel does, a step later. */
+const hasParentDeathSignal = (): boolean => spawnSync('setpriv', ['--pdeathsig', 'KILL', 'true'], { stdio: 'ignore' }).status === 0;
+let parentDeathSignal: boolean | undefined;
 
-export interface TrainerOptions {
-  readonly program: string;
-  readonly env: NodeJS.ProcessEnv;
-  readonly threads: number;
-  readonly onMessage: (message: FromTrainer) => void;
-  /** A message of another version, or damaged: the attempt cannot be trusted. */
-  readonly onInvalid: (error: Error) => void;
-}
-
-export function startTrainer({ program, env, threads, onMessage, onInvalid }: TrainerOptions): TrainerProcess {
-  const [command, args] = setpriv ? [setpriv, ['--pdeathsig', 'KILL', process.execPath, program]] : [process.execPath, [program]];
-  // A group of its own, so that a Ctrl-C in a terminal asks the worker, which asks the trainer.
-  const child: ChildProcess = spawn(command, args, {
-    env: environment(env, threads),
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    detached: true,
-  });
-  let stderr = '';
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    stderr = (stderr + text).slice(-keptStderr);
-  });
-  child.on('message', (message) => {
+export function startTrainer({ program, env, cwd, onMessage, onInvalid }: TrainerOptions): TrainerProcess {
+  parentDeathSignal ??= hasParentDeathSignal();
+  const [command, ...args] = [...(parentDeathSignal ? ['setpriv', '--pdeathsig', 'KILL'] : []), process.execPath, program];
+  const child = spawn(command as string, args, { cwd, env: { ...env }, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  child.on('message', (message: unknown) => {
+    let parsed: FromTrainer;
     try {
-      onMessage(parseAs(FromTrainer, message, 'message from the trainer'));
+      parsed = parseAs(FromTrainer, message, 'message from the trainer');
     } catch (error) {
-      onInvalid(error instanceof Error ? error : new Error(String(error)));
+      return onInvalid(error);
     }
-  });
-  const exited = new Promise<TrainerExit>((done) => {
-    child.once('error', (error) => done({ code: null, signal: null, stderr: error.message }));
-    child.once('close', (code, signal) => done({ code, signal, stderr }));
+    onMessage(parsed);
   });
   return {
     pid: child.pid,
     send(message) {
-      // The channel closes with the process; what happened then is told by its exit.
       if (child.connected) child.send(message, () => undefined);
     },
-    kill() {
-      child.kill('SIGKILL');
+    kill(signal) {
+      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+      try {
+        process.kill(-child.pid, signal);
+      } catch {
+        // Gone between the check and the call.
+      }
     },
-    exited,
+    exited: exitOf(child),
   };
+}
+
+async function exitOf(child: ChildProcess): Promise<TrainerExit> {
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      output = `${output}${text}`.slice(-keptOutput);
+    });
+  const spawnError = new Promise<Error>((failed) => child.once('error', failed));
+  // 'exit' may come before the last messages; 'disconnect' comes after them.
+  const gone = Promise.all([
+    new Promise((closed) => child.once('close', closed)),
+    new Promise<void>((read) => (child.connected ? child.once('disconnect', () => read()) : read())),
+  ]);
+  const failure = await Promise.race([gone.then(() => null), spawnError]);
+  if (failure) return { code: null, signal: null, output: `${output}${failure.message}` };
+  return { code: child.exitCode, signal: child.signalCode, output };
 }

@@ -1,0 +1,66 @@
+/**
+ * Scratch space of one worker's trainers below the data folder, and the proof that no other living worker has its id. Both hang on a lock that the kernel
+ * gives back whatever way its holder dies: a name in Linux' abstract socket namespace.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { WorkerId } from '@rowsmith/contracts';
+
+export interface Scratch {
+  readonly dir: string;
+  release(): Promise<void>;
+}
+
+/** Two workers with one id would take each other's jobs back as those of a dead predecessor. */
+export class WorkerIdInUseError extends Error {
+  override readonly name = 'WorkerIdInUseError';
+  readonly code = 'worker_id_in_use';
+  constructor(id: WorkerId) {
+    super(`a worker with the id ${id} is running already; give each its own ROWSMITH_WORKER_ID, or none`);
+  }
+}
+
+/** Also removes what killed workers of this machine left. Throws WorkerIdInUseError. */
+export async function takeScratch(dataDir: string, id: WorkerId): Promise<Scratch> {
+  const folder = join(dataDir, 'scratch');
+  // Machines may share a data folder, not a host name; locks reach no further than the machine.
+  const host = createHash('sha256').update(hostname()).digest('hex').slice(0, 12);
+  const dir = join(folder, `${host}-${id}`);
+  const lock = await listen(dir);
+  if (lock === null) throw new WorkerIdInUseError(id);
+  await mkdir(folder, { recursive: true });
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(`${host}-`)) continue;
+    const other = join(folder, name);
+    const abandoned = other === dir ? null : await listen(other);
+    if (other === dir || abandoned) await rm(other, { recursive: true, force: true });
+    await close(abandoned);
+  }
+  await mkdir(dir, { recursive: true });
+  return {
+    dir,
+    async release() {
+      await rm(dir, { recursive: true, force: true });
+      await close(lock);
+    },
+  };
+}
+
+/** null: somebody holds the name. */
+function listen(name: string): Promise<Server | null> {
+  return new Promise((resolve, reject) => {
+    const server = createServer((socket) => socket.destroy());
+    server.once('error', (error: NodeJS.ErrnoException) => (error.code === 'EADDRINUSE' ? resolve(null) : reject(error)));
+    server.listen(`\0rowsmith-${createHash('sha256').update(name).digest('hex')}`, () => {
+      server.unref();
+      resolve(server);
+    });
+  });
+}
+
+async function close(server: Server | null): Promise<void> {
+  if (server) await new Promise<void>((closed) => server.close(() => closed()));
+}
