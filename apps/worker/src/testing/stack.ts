@@ -1,0 +1,187 @@
+/** Everything around a worker, for real: Postgres, queue, objects, a tiny model; and worker processes as they are started in production. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type AdapterManifest, type JobSpec, newId, type PackedModelIndex, type ProjectId, type WorkerId } from '@rowsmith/contracts';
+import type { DispatchStore, JobRecord, JobStore, NewJob, ObjectStore, WakeQueue } from '@rowsmith/core';
+import { createApiKeyStore, createDispatchStore, createJobStore, openDatabase } from '@rowsmith/db';
+import { createWakeQueue } from '@rowsmith/queue';
+import { FsObjectStore } from '@rowsmith/storage';
+import { addTinyModel, startPostgres } from '@rowsmith/testkit';
+
+const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const trainer = fileURLToPath(new URL('../../../trainer/dist/main.js', import.meta.url));
+
+export class WorkerStack {
+  readonly #workers = new Set<ChildProcess>();
+  #pump: Promise<void> = Promise.resolve();
+  #closing = false;
+
+  private constructor(
+    readonly dataDir: string,
+    readonly databaseUrl: string,
+    readonly jobs: JobStore,
+    readonly dispatch: DispatchStore,
+    readonly objects: ObjectStore,
+    private readonly queue: WakeQueue,
+    private readonly projectId: ProjectId,
+    private readonly model: PackedModelIndex,
+    private readonly undo: () => Promise<void>,
+  ) {}
+
+  static async start(): Promise<WorkerStack> {
+    for (const path of [program, trainer]) if (!existsSync(path)) throw new Error(`${path} is not built: run npx tsc -b`);
+    const dataDir = await mkdtemp(join(tmpdir(), 'rowsmith-worker-'));
+    const postgres = await startPostgres();
+    const databaseUrl = await postgres.createDatabase();
+    const database = openDatabase(databaseUrl);
+    const { projectId } = await createApiKeyStore(database).ensure({ hash: 'h'.repeat(64), last4: 'test', name: 'test' });
+    const dispatch = createDispatchStore(database, databaseUrl);
+    const queue = await createWakeQueue({ databaseUrl });
+    const stack = new WorkerStack(
+      dataDir,
+      databaseUrl,
+      createJobStore(database),
+      dispatch,
+      new FsObjectStore(join(dataDir, 'objects')),
+      queue,
+      projectId,
+      await addTinyModel(join(dataDir, 'models')),
+      async () => {
+        await queue.close();
+        await dispatch.close();
+        await database.close();
+        await postgres.stop();
+        await rm(dataDir, { recursive: true, force: true });
+      },
+    );
+    stack.#pump = stack.#wakeWaiting();
+    return stack;
+  }
+
+  async stop(): Promise<void> {
+    this.#closing = true;
+    for (const worker of this.#workers) await this.end(worker, 'SIGKILL');
+    await this.#pump;
+    await this.undo();
+  }
+
+  /** As the API's control loop does it. */
+  async #wakeWaiting(): Promise<void> {
+    while (!this.#closing) {
+      for (const { jobId, dispatchNo } of await this.dispatch.waiting(100)) await this.queue.wake(jobId, dispatchNo);
+      await new Promise((next) => setTimeout(next, 50));
+    }
+  }
+
+  startWorker(id: WorkerId = newId('worker', randomBytes)): ChildProcess {
+    const worker = spawn(process.execPath, [program], {
+      env: {
+        ...{ PATH: process.env['PATH'], HOME: process.env['HOME'], ROWSMITH_CACHE: process.env['ROWSMITH_CACHE'] },
+        ...{ DATABASE_URL: this.databaseUrl, ROWSMITH_DATA: this.dataDir, ROWSMITH_MODELS: join(this.dataDir, 'models') },
+        ...{ ROWSMITH_WORKER_ID: id, ROWSMITH_THREADS: '1', ROWSMITH_HEARTBEAT_SECONDS: '0.2' },
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    worker.stdout?.resume();
+    this.#workers.add(worker);
+    return worker;
+  }
+
+  /** Resolves with the exit code when it is gone. */
+  async end(worker: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+    this.#workers.delete(worker);
+    if (worker.exitCode === null && worker.signalCode === null) {
+      const gone = new Promise((exit) => worker.once('exit', exit));
+      worker.kill(signal);
+      await gone;
+    }
+    return worker.exitCode;
+  }
+
+  /** The one child of a worker, or null. */
+  async trainerPid(worker: ChildProcess): Promise<number | null> {
+    const children = await readFile(`/proc/${worker.pid}/task/${worker.pid}/children`, 'utf8');
+    const [pid] = children.trim().split(' ').map(Number);
+    return pid ? pid : null;
+  }
+
+  /** A job whose result depends on data and steps alone. */
+  async createJob(lines: readonly string[], steps: number, change: Partial<JobSpec['row_sparse']> = {}): Promise<JobRecord> {
+    const id = newId('job', randomBytes);
+    const file = newId('file', randomBytes);
+    const { sha256, bytes } = await this.objects.put(`files/${file}`, Buffer.from(`${lines.join('\n')}\n`));
+    const hyperparameters = { n_epochs: 1, batch_size: 2, learning_rate_multiplier: 1 };
+    const rowSparse: JobSpec['row_sparse'] = {
+      ...{ rows: 3, scorer: 'l2', targets: ['q_proj', 'v_proj', 'down_proj'], layers: [0, 1], learning_rate: 0.01, lr_schedule: 'linear' },
+      ...{ warmup_ratio: 0.1, min_lr_ratio: 0, weight_decay: 0, max_grad_norm: 1, max_seq_length: 64, gradient_accumulation_steps: 6 },
+      ...{ max_steps: steps, eval_every_steps: 20, checkpoint_every_seconds: 0, keep_checkpoints: 3, train_on: 'assistant' },
+      ...{ sample_prompts: ['hi'], sample_max_tokens: 4, ...change },
+    };
+    const data = { key: `files/${file}`, sha256, bytes };
+    const spec: JobSpec = {
+      ...{ job_id: id, model: this.model.id, base_sha256: this.model.base_sha256, training_data: data, validation_data: data, seed: 5 },
+      ...{ hyperparameters, row_sparse: rowSparse },
+    };
+    const job: NewJob = {
+      ...{
+        id,
+        projectId: this.projectId,
+        model: this.model.id,
+        suffix: null,
+        seed: 5,
+        metadata: null,
+        trainingFile: file,
+        validationFile: file,
+      },
+      ...{ hyperparameters, rowSparse, spec, totalSteps: steps },
+    };
+    const created = await this.jobs.create(job);
+    if (created === 'other_body') throw new Error('unreachable: no idempotency key was given');
+    return created.job;
+  }
+
+  async job(id: string): Promise<JobRecord> {
+    const job = await this.jobs.get(this.projectId, id);
+    if (!job) throw new Error(`there is no job ${id}`);
+    return job;
+  }
+
+  /** Asks again until `there` is true; the test's time limit ends it. */
+  async until(id: string, there: (job: JobRecord) => boolean): Promise<JobRecord> {
+    for (;;) {
+      const job = await this.job(id);
+      if (there(job)) return job;
+      await new Promise((next) => setTimeout(next, 20));
+    }
+  }
+  finished = (id: string): Promise<JobRecord> => this.until(id, (job) => job.finishedAt !== null);
+
+  cancel = (id: string) => this.jobs.cancel(this.projectId, id);
+  events = async (id: string) => (await this.jobs.eventsSince(this.projectId, id, 0, 10_000)) ?? [];
+  metrics = async (id: string) => (await this.jobs.metrics(this.projectId, id, -1, 10_000)) ?? [];
+  checkpoints = async (id: string) => (await this.jobs.checkpoints(this.projectId, id, { limit: 1000 }))?.items ?? [];
+
+  async manifest(job: JobRecord): Promise<AdapterManifest> {
+    const bytes = await this.objects.getBytes(job.adapterManifestKey ?? '');
+    if (!bytes) throw new Error(`${job.id} has no adapter`);
+    return JSON.parse(Buffer.from(bytes).toString('utf8')) as AdapterManifest;
+  }
+
+  /** SHA-256 of every file of the adapter that says nothing of the job, hashed again from the store. */
+  async adapterHashes(job: JobRecord): Promise<Record<string, string>> {
+    const hashes: Record<string, string> = {};
+    for (const { name, key, sha256 } of (await this.manifest(job)).files) {
+      const found = createHash('sha256')
+        .update((await this.objects.getBytes(key)) ?? '')
+        .digest('hex');
+      if (found !== sha256) throw new Error(`${key} is not what its manifest says`);
+      if (name !== 'rowsmith.json') hashes[name] = found;
+    }
+    return hashes;
+  }
+}
