@@ -32,7 +32,11 @@ process.once('disconnect', () => process.exit(trainerExit.infra));
 process.once('uncaughtException', (error) => void fail(error));
 process.once('unhandledRejection', (error) => void fail(error));
 
+let failing = false;
 async function fail(error: unknown): Promise<void> {
+  // What fails because the first failure ends the attempt is no news.
+  if (failing) return;
+  failing = true;
   giveUp(error);
   const failure = failureOf(error);
   // The worker keeps the end of stderr for its log; the message is for the user.

@@ -56,6 +56,7 @@ class AttemptRun {
   readonly #folder: string;
   /** Of the last whole step. */
   #step = 0;
+  #deletions: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly start: TrainerStart,
@@ -68,7 +69,9 @@ class AttemptRun {
 
   async run(): Promise<number> {
     try {
-      return await this.#run();
+      const exitCode = await this.#run();
+      await this.#deletions;
+      return exitCode;
     } catch (error) {
       const aborted = error instanceof Stopped || (error instanceof EngineError && error.code === 'aborted');
       if (!aborted || this.surroundings.stop.reason === null) throw error;
@@ -206,9 +209,8 @@ class AttemptRun {
 
   /** One after the other; a deletion that fails costs space, not the job. */
   #deleteOldOnes(checkpoints: Checkpoints): void {
-    let last = Promise.resolve();
     this.surroundings.onRecorded((manifestKey) => {
-      last = last
+      this.#deletions = this.#deletions
         .then(() => checkpoints.recorded(manifestKey))
         .catch((error: unknown) => this.surroundings.log.warn({ op: 'retention', err: error }, 'old checkpoints stay'));
     });

@@ -1,0 +1,63 @@
+/** A job of three short steps on the demo model, with its data in an object store. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type JobSpec, type ObjectRef, PackedModelIndex, parseAs } from '@rowsmith/contracts';
+import { cacheFolder } from '@rowsmith/native';
+import { FsObjectStore } from '@rowsmith/storage';
+
+export const modelDir = join(cacheFolder(), 'models', 'smollm2-135m-instruct');
+
+const turn = (question: string, answer: string) => ({
+  messages: [
+    { role: 'user', content: question },
+    { role: 'assistant', content: answer },
+  ],
+});
+export const trainRows = [
+  turn('One shutter in ash.', '{"item":"shutter","wood":"ash"}'),
+  turn('Two trays in oak.', '{"item":"tray","wood":"oak"}'),
+  turn('A box in teak.', '{"item":"box","wood":"teak"}'),
+  turn('A board in elm.', '{"item":"board","wood":"elm"}'),
+];
+const validRows = [turn('A stool in ash.', '{"item":"stool","wood":"ash"}')];
+
+export async function putRows(root: string, key: string, rows: readonly unknown[]): Promise<ObjectRef> {
+  const text = Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  await new FsObjectStore(root).put(key, text);
+  return { key, sha256: createHash('sha256').update(text).digest('hex'), bytes: text.byteLength };
+}
+
+export async function smallJob(root: string): Promise<JobSpec> {
+  const index = parseAs(PackedModelIndex, JSON.parse(await readFile(join(modelDir, 'index.json'), 'utf8')), 'index.json');
+  return {
+    job_id: 'ftjob-trainer',
+    model: index.id,
+    base_sha256: index.base_sha256,
+    training_data: await putRows(root, 'files/train.jsonl', trainRows),
+    validation_data: await putRows(root, 'files/valid.jsonl', validRows),
+    seed: 7,
+    hyperparameters: { n_epochs: 1, batch_size: 1, learning_rate_multiplier: 1 },
+    row_sparse: {
+      rows: 4,
+      scorer: 'l2',
+      targets: ['q_proj', 'down_proj'],
+      layers: [28, 29],
+      learning_rate: 0.001,
+      lr_schedule: 'cosine',
+      warmup_ratio: 0.1,
+      min_lr_ratio: 0,
+      weight_decay: 0,
+      max_grad_norm: 1,
+      max_seq_length: 128,
+      gradient_accumulation_steps: 1,
+      max_steps: 3,
+      eval_every_steps: 0,
+      checkpoint_every_seconds: 0,
+      keep_checkpoints: 5,
+      train_on: 'assistant',
+      sample_prompts: ['A chair in oak.'],
+      sample_max_tokens: 4,
+    },
+  };
+}
