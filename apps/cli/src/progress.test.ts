@@ -12,13 +12,17 @@ const event = (type: JobEvent['type'], data: Record<string, unknown>): JobEvent 
   data,
 });
 
-test('metrics move the bar; the rates are exponential means', () => {
-  const first = advance(noProgress, event('metrics', { step: 1, total_steps: 11, train_loss: 2, tokens: 100, seconds: 1 }));
-  expect(first).toMatchObject({ step: 1, totalSteps: 11, trainLoss: 2, tokensPerSecond: 100, secondsPerStep: 1 });
-  const second = advance(first, event('metrics', { step: 2, total_steps: 11, train_loss: 1, tokens: 200, seconds: 1 }));
-  expect(second.tokensPerSecond).toBeCloseTo(120);
-  expect(secondsLeft(second)).toBeCloseTo(9);
-  expect(progressText(second)).toBe('loss 1.0000  120 tokens/s  9s left');
+test('metrics move the bar; the rates are exponential means from the second step on', () => {
+  const step = (p: typeof noProgress, n: number, tokens: number) =>
+    advance(p, event('metrics', { step: n, total_steps: 12, train_loss: 3 - n, tokens, seconds: 1 }));
+  const first = step(noProgress, 1, 10);
+  expect(first).toMatchObject({ step: 1, totalSteps: 12, trainLoss: 2, tokensPerSecond: 10, secondsPerStep: 1 });
+  const second = step(first, 2, 100);
+  expect(second.tokensPerSecond).toBe(100);
+  const third = step(second, 3, 200);
+  expect(third.tokensPerSecond).toBeCloseTo(120);
+  expect(secondsLeft(third)).toBeCloseTo(9);
+  expect(progressText(third)).toBe('loss 0.0000  120 tokens/s  9s left');
 });
 
 test('an evaluation adds the validation loss and leaves the rest', () => {

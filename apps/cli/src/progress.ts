@@ -11,6 +11,8 @@ export interface Progress {
   readonly tokensPerSecond: number | null;
   /** Exponential mean of the seconds that a step takes. */
   readonly secondsPerStep: number | null;
+  /** Steps whose time is in the means. */
+  readonly timed: number;
 }
 
 export const noProgress: Progress = {
@@ -21,6 +23,7 @@ export const noProgress: Progress = {
   validLoss: null,
   tokensPerSecond: null,
   secondsPerStep: null,
+  timed: 0,
 };
 
 const number = (value: unknown): number | null => (typeof value === 'number' && Number.isFinite(value) ? value : null);
@@ -40,8 +43,9 @@ export function advance(progress: Progress, event: JobEvent): Progress {
       totalSteps: number(data['total_steps']) ?? progress.totalSteps,
       trainLoss: number(data['train_loss']) ?? progress.trainLoss,
       validLoss: number(data['valid_loss']) ?? progress.validLoss,
-      tokensPerSecond: blend(progress.tokensPerSecond, rate),
-      secondsPerStep: blend(progress.secondsPerStep, seconds),
+      tokensPerSecond: blend(progress.tokensPerSecond, rate, progress.timed),
+      secondsPerStep: blend(progress.secondsPerStep, seconds, progress.timed),
+      timed: progress.timed + (seconds === null ? 0 : 1),
     };
   }
   return data['type'] === 'phase' && typeof data['phase'] === 'string' ? { ...progress, phase: data['phase'] } : progress;

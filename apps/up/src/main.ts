@@ -29,13 +29,15 @@ async function main(): Promise<number> {
   const interruption = new Promise<string>((done) => {
     interrupted = done;
   });
-  let signals = 0;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  // One Ctrl-C may arrive twice (from the terminal, and passed on by `rowsmith` or npm): signals within a second are one.
+  let firstAt: number | null = null;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      signals += 1;
-      if (signals === 1) report.state('stopping', {}, '\nStopping: the worker saves its job first (Ctrl-C again to stop at once)');
-      if (signals === 2) process.exit(130);
-      interrupted(signal);
+      if (firstAt === null) {
+        firstAt = performance.now();
+        report.state('stopping', {}, '\nStopping: the worker saves its job first (Ctrl-C again to stop at once)');
+        interrupted(signal);
+      } else if (performance.now() - firstAt > 1_000) process.exit(130);
     });
   }
   let stack: Stack;

@@ -1,7 +1,7 @@
 /** Messages between the worker's supervisor and its trainer child, over Node's IPC channel; both sides parse on arrival. */
 import { type Static, Type } from 'typebox';
-import { CheckpointMetrics, MetricPoint } from './events.js';
 import { nullable } from './errors.js';
+import { CheckpointMetrics, MetricPoint } from './events.js';
 import { JobSpec } from './job-spec.js';
 
 const message = <T extends string, P extends Parameters<typeof Type.Object>[0]>(type: T, properties: P) =>

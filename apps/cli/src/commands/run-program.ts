@@ -9,19 +9,20 @@ const programs = {
   doctor: '../../../../packages/native/dist/doctor.js',
 } as const;
 
-/** Runs a program with our terminal and returns its exit code. Ctrl-C reaches it through the terminal; we wait for its own clean end. */
+/**
+ * Runs a program with our terminal and returns its exit code. Signals to us are passed on: a Ctrl-C in a terminal reaches the program twice then, a
+ * `kill` of our pid once; the programs take signals close together for one.
+ */
 export function runProgram(name: keyof typeof programs, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
   const file = fileURLToPath(new URL(programs[name], import.meta.url));
   return new Promise((done, failed) => {
     const child = spawn(process.execPath, [file, ...args], { stdio: 'inherit', env });
     const forward = (signal: NodeJS.Signals) => child.kill(signal);
-    const wait = () => undefined;
-    process.on('SIGINT', wait);
-    process.on('SIGTERM', forward);
+    const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+    for (const signal of signals) process.on(signal, forward);
     child.on('error', failed);
     child.on('close', (code, signal) => {
-      process.off('SIGINT', wait);
-      process.off('SIGTERM', forward);
+      for (const s of signals) process.off(s, forward);
       done(code ?? 128 + (signal ? constants.signals[signal] : 0));
     });
   });
