@@ -27,8 +27,9 @@ export const noProgress: Progress = {
 };
 
 const number = (value: unknown): number | null => (typeof value === 'number' && Number.isFinite(value) ? value : null);
-const blend = (before: number | null, now: number | null) =>
-  now === null ? before : before === null ? now : before + 0.2 * (now - before);
+/** The first step also warms caches up, so the second replaces it. */
+const blend = (before: number | null, now: number | null, timed: number) =>
+  now === null ? before : before === null || timed < 2 ? now : before + 0.2 * (now - before);
 
 /** Events may repeat steps after a resume; the newest wins. */
 export function advance(progress: Progress, event: JobEvent): Progress {
