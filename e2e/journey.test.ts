@@ -45,6 +45,8 @@ test('rowsmith jobs create --watch, jobs get, adapters pull', async () => {
     'e2e',
     '--prompt',
     'hello',
+    '--row-sparse',
+    '{"eval_every_steps":3,"sample_max_tokens":4}',
     '--watch',
   ]);
   expect(created.stderr).toMatch(/step 3\/3 {2}loss \d/);
