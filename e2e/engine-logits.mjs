@@ -1,22 +1,37 @@
-// Logits of the engine for `peft-check.py`: of the base, and with a row-delta applied.
-// node e2e/engine-logits.mjs <folder of the packed model> <rows.safetensors> <JSON list of token ids> <output: two [T, V] f32 matrices, base then tuned>
-import { writeFile } from 'node:fs/promises';
-import { readRows } from '@rowsmith/adapter';
-import { applyRows, openEngine } from '@rowsmith/engine';
-import { openPackedModel } from '@rowsmith/hf';
+/**
+ * Logits of the tuned model as the engine computes them, one JSON line per prompt, for e2e/peft-check.py:
+ *
+ *     node e2e/engine-logits.mjs MODEL_DIR ADAPTER_DIR [prompt ...] > logits.jsonl
+ *
+ * MODEL_DIR is the packed base model; ADAPTER_DIR a downloaded adapter, of which only rows.safetensors is read: the export is what is to be checked.
+ */
 
-const [modelDir, rowsPath, idsJson, output] = process.argv.slice(2);
-if (output === undefined) {
-  process.stderr.write('usage: node e2e/engine-logits.mjs <packed model> <rows.safetensors> <ids as JSON> <output>\n');
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { readRows, rowsFileName } from '@rowsmith/adapter';
+import { applyRows, openEngine } from '@rowsmith/engine';
+import { loadChatTemplate, loadTokenizer, openPackedModel } from '@rowsmith/hf';
+
+const [modelDir, adapterDir, ...given] = process.argv.slice(2);
+if (!modelDir || !adapterDir) {
+  process.stderr.write('usage: node e2e/engine-logits.mjs MODEL_DIR ADAPTER_DIR [prompt ...]\n');
   process.exit(2);
 }
-const ids = Int32Array.from(JSON.parse(idsJson));
+const prompts = given.length > 0 ? given : ['Hi, I need one shutter in ash, 130x55, no finish.', 'What is the capital of France?'];
+
 const packed = await openPackedModel(modelDir);
-const delta = await readRows(rowsPath, { baseSha256: packed.index.base_sha256 });
+const delta = await readRows(join(adapterDir, rowsFileName), { baseSha256: packed.index.base_sha256 });
 const engine = await openEngine();
 const model = await engine.loadModel(packed);
-const base = model.logits(ids);
 applyRows(engine, model, delta);
-const tuned = model.logits(ids);
-await writeFile(output, Buffer.concat([base, tuned].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength))));
-process.exit(0);
+
+const [tokenizer, template] = await Promise.all([loadTokenizer(modelDir), loadChatTemplate(modelDir)]);
+const vocabulary = model.config.vocab_size;
+for (const prompt of prompts) {
+  const text = template.render([{ role: 'user', content: prompt }], { addGenerationPrompt: true });
+  const { ids } = await tokenizer.encode(text, { addSpecialTokens: false });
+  const all = model.logits(ids);
+  const logits = Array.from(ids, (_, t) => Array.from(all.subarray(t * vocabulary, (t + 1) * vocabulary)));
+  if (!process.stdout.write(`${JSON.stringify({ ids: [...ids], logits })}\n`)) await once(process.stdout, 'drain');
+}
+model.dispose();

@@ -38,9 +38,9 @@ describe('an undisturbed attempt', () => {
   it('reports plan, steps, samples, checkpoints and its end', () => {
     expect(whole.code).toBe(trainerExit.done);
     // q_proj has 576 columns, down_proj 1536; 4 rows of each in 2 layers.
-    expect(whole.one('planned')).toMatchObject({ total_steps: 3, rows: 16, trainable_parameters: 4 * 2 * (576 + 1536), train_examples: 4 });
-    expect(steps(whole)).toEqual([1, 2, 3]);
-    expect(whole.all('checkpoint').map(({ step }) => step)).toEqual([1, 2, 3]);
+    expect(whole.one('planned')).toMatchObject({ total_steps: 4, rows: 16, trainable_parameters: 4 * 2 * (576 + 1536), train_examples: 4 });
+    expect(steps(whole)).toEqual([1, 2, 3, 4]);
+    expect(whole.all('checkpoint').map(({ step }) => step)).toEqual([1, 2, 3, 4]);
     expect(whole.all('sample').map(({ when, prompt }) => [when, prompt])).toEqual([
       ['before', 'A chair in oak.'],
       ['after', 'A chair in oak.'],
@@ -68,7 +68,7 @@ describe('an undisturbed attempt', () => {
     const bytes = await readFile(join(root, manifest_key));
     expect(sha256Of(bytes)).toBe(manifest_sha256);
     const manifest = parseAs(AdapterManifest, JSON.parse(bytes.toString('utf8')), 'manifest');
-    expect(manifest).toMatchObject({ rank: 4, step: 3, base_sha256: spec.base_sha256, verification: { max_abs_error: 0, modules: 4 } });
+    expect(manifest).toMatchObject({ rank: 4, step: 4, base_sha256: spec.base_sha256, verification: { max_abs_error: 0, modules: 4 } });
     expect(manifest.files.map(({ name }) => name)).toEqual([...wholeFiles.keys()]);
     for (const { name, sha256 } of manifest.files) expect(sha256Of(wholeFiles.get(name) as Buffer)).toBe(sha256);
     expect([...wholeFiles.keys()]).toEqual(
@@ -102,7 +102,7 @@ describe('an attempt that goes on', () => {
     });
     expect(handed.code).toBe(trainerExit.stopped);
     const { step } = handed.one('stopped');
-    expect(step).toBeLessThan(3);
+    expect(step).toBeLessThan(4);
     expect(handed.all('checkpoint').map((checkpoint) => checkpoint.step)).toEqual([step]);
     const resumed = await attempt(start(5, { spec: rare, resume_from: resumeFrom(handed) }));
     expect(resumed.one('resumed')).toMatchObject({ step, rejected: [] });
@@ -120,13 +120,13 @@ describe('an attempt that goes on', () => {
     await truncate(join(root, second), (await stat(join(root, second))).size - 1);
     const resumed = await attempt(start(6, { resume_from: resumeFrom(whole) }));
     expect(resumed.one('resumed')).toMatchObject({
-      step: 1,
+      step: 2,
       rejected: [
         { manifest_key: newest, reason: expect.stringMatching(/optimizer\.safetensors is damaged/) },
         { manifest_key: second, reason: expect.stringMatching(/manifest is damaged/) },
       ],
     });
-    expect(steps(resumed)).toEqual([2, 3]);
+    expect(steps(resumed)).toEqual([3, 4]);
     expect(await adapterFiles(root, resumed.one('done'))).toEqual(wholeFiles);
   });
 });

@@ -1,4 +1,4 @@
-/** A job of three short steps on the demo model, with its data in an object store. */
+/** A job of four short steps on the demo model, with its data in an object store. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -51,13 +51,13 @@ export async function smallJob(root: string): Promise<JobSpec> {
       max_grad_norm: 1,
       max_seq_length: 128,
       gradient_accumulation_steps: 1,
-      max_steps: 3,
+      max_steps: 4,
       eval_every_steps: 0,
       checkpoint_every_seconds: 0,
-      keep_checkpoints: 5,
+      keep_checkpoints: 6,
       train_on: 'assistant',
       sample_prompts: ['A chair in oak.'],
-      sample_max_tokens: 4,
+      sample_max_tokens: 2,
     },
   };
 }
