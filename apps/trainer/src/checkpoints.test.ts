@@ -1,0 +1,146 @@
+/** Published, found again, deleted in the right order: on a real object store, with a state of a few numbers. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { CheckpointState, FromTrainer, TrainerStart } from '@rowsmith/contracts';
+import type { LinearInfo } from '@rowsmith/engine';
+import { FsObjectStore } from '@rowsmith/storage';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Binding } from './checkpoint-manifest.js';
+import { Checkpoints } from './checkpoints.js';
+import { findCheckpoint } from './resume.js';
+
+const linear = (name: string, target: LinearInfo['target'], outFeatures: number, inFeatures: number): LinearInfo => ({
+  ...{ name, target, outFeatures, inFeatures },
+  ...{ layer: 0, tensor: 'layers.0.x', rowOffset: 0 },
+});
+const linears = [linear('m.q', 'q_proj', 4, 2), linear('m.up', 'up_proj', 6, 2), linear('m.down', 'down_proj', 4, 3)];
+const binding: Binding = {
+  job_id: 'ftjob-1',
+  config_sha256: 'c'.repeat(64),
+  base_sha256: 'b'.repeat(64),
+  data_sha256: 'd'.repeat(64),
+  operators: 'stock',
+};
+function stateOf(step: number): CheckpointState {
+  const buffer = (rows: number, width: number, seed: number) => ({
+    shape: [rows, width],
+    data: Float32Array.from({ length: rows * width }, (_, i) => Math.sin(seed * step + i)),
+  });
+  return {
+    step,
+    // Stacks of width 2 hold q's row, then up's two; width 3 holds down's.
+    buffers: new Map([
+      ['delta.2', buffer(3, 2, 1)],
+      ['delta.3', buffer(1, 3, 2)],
+      ['adam_m.2', buffer(3, 2, 3)],
+      ['adam_m.3', buffer(1, 3, 4)],
+    ]),
+    indices: new Map([
+      ['m.q', Int32Array.of(3)],
+      ['m.up', Int32Array.of(0, 5)],
+      ['m.down', Int32Array.of(1)],
+    ]),
+    cursor: { epoch: 0, position: step },
+  };
+}
+
+type Ref = TrainerStart['resume_from'][number];
+let dir = '';
+let store: FsObjectStore;
+let sent: Ref[];
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'rowsmith-checkpoints-'));
+  store = new FsObjectStore(join(dir, 'objects'));
+  sent = [];
+});
+afterEach(() => rm(dir, { recursive: true }));
+
+const checkpoints = (keep: number, changes: { readonly epoch?: number; readonly earlier?: readonly Ref[] } = {}) =>
+  new Checkpoints({
+    ...{ store, binding, linears, keep, everyMs: 0, clock: () => 0 },
+    epoch: changes.epoch ?? 1,
+    folder: `jobs/ftjob-1/e${changes.epoch ?? 1}`,
+    earlier: changes.earlier ?? [],
+    send: async (message: FromTrainer) => {
+      if (message.type === 'checkpoint') sent.unshift({ ...message, step: message.step });
+    },
+  });
+const find = (refs: readonly Ref[], as: Binding = binding) => findCheckpoint(store, refs, as, linears, dir);
+async function keys(): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { key } of store.list('jobs/')) found.push(key.replace('jobs/ftjob-1/', ''));
+  return found.sort();
+}
+const filesOf = (folder: string) => ['manifest.json', 'optimizer.safetensors', 'rows.safetensors'].map((name) => `${folder}/${name}`);
+const manifestOf = async ({ manifest_key }: Ref) => JSON.parse(Buffer.from((await store.getBytes(manifest_key)) as Uint8Array).toString());
+
+describe('checkpoints', () => {
+  it('give back the state that was written, bit for bit', async () => {
+    await checkpoints(3).write(stateOf(5), { step: 5 });
+    const found = await find(sent);
+    expect(found.state).toEqual(stateOf(5));
+    expect(found.rejected).toEqual([]);
+  });
+
+  it('name their predecessor, over attempts too', async () => {
+    const first = checkpoints(9);
+    await first.write(stateOf(1), { step: 1 });
+    await first.write(stateOf(2), { step: 2 });
+    await checkpoints(9, { epoch: 2, earlier: sent }).write(stateOf(3), { step: 3 });
+    const [third, second, one] = sent as [Ref, Ref, Ref];
+    expect((await manifestOf(one)).previous_sha256).toBeNull();
+    expect((await manifestOf(second)).previous_sha256).toBe(one.manifest_sha256);
+    expect(await manifestOf(third)).toMatchObject({ previous_sha256: second.manifest_sha256, epoch: 2, operators: 'stock' });
+  });
+
+  it('are not written twice for one step', async () => {
+    const writer = checkpoints(3);
+    await writer.write(stateOf(1), { step: 1 });
+    await writer.write(stateOf(1), { step: 1 });
+    expect(sent).toHaveLength(1);
+  });
+
+  it('go only when newer ones are recorded, those of earlier attempts first', async () => {
+    const first = checkpoints(2);
+    await first.write(stateOf(1), { step: 1 });
+    await first.write(stateOf(2), { step: 2 });
+    const second = checkpoints(2, { epoch: 2, earlier: sent });
+    await second.write(stateOf(3), { step: 3 });
+    expect(await keys()).toEqual([...filesOf('e1/checkpoint-1'), ...filesOf('e1/checkpoint-2'), ...filesOf('e2/checkpoint-3')]);
+    await second.recorded((sent[0] as Ref).manifest_key);
+    expect(await keys()).toEqual([...filesOf('e1/checkpoint-2'), ...filesOf('e2/checkpoint-3')]);
+  });
+});
+
+describe('a checkpoint is passed by', () => {
+  beforeEach(async () => {
+    const writer = checkpoints(9);
+    await writer.write(stateOf(1), { step: 1 });
+    await writer.write(stateOf(2), { step: 2 });
+  });
+
+  it.each<[keyof Binding, Binding[keyof Binding]]>([
+    ['job_id', 'ftjob-2'],
+    ['config_sha256', 'e'.repeat(64)],
+    ['base_sha256', 'e'.repeat(64)],
+    ['data_sha256', 'e'.repeat(64)],
+    ['operators', 'fused'],
+  ])('when it has another %s', async (name, value) => {
+    const { state, rejected } = await find(sent, { ...binding, [name]: value });
+    expect(state).toBeNull();
+    expect(rejected.map(({ reason }) => reason)).toEqual([expect.stringContaining(String(value)), expect.stringContaining(String(value))]);
+  });
+
+  it.each([
+    ['manifest.json', /manifest is missing/],
+    ['rows.safetensors', /is not in the object store/],
+    ['optimizer.safetensors', /is not in the object store/],
+  ])('when its %s is gone', async (name, reason) => {
+    await store.delete(`jobs/ftjob-1/e1/checkpoint-2/${name}`);
+    const { state, rejected, from, older } = await find(sent);
+    expect(state).toEqual(stateOf(1));
+    expect([from, older]).toEqual([sent[1], []]);
+    expect(rejected).toEqual([{ manifest_key: (sent[0] as Ref).manifest_key, reason: expect.stringMatching(reason) }]);
+  });
+});
