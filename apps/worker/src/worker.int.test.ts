@@ -155,6 +155,20 @@ test('a damaged newest checkpoint is passed over for the one before, the same by
   await stack.end(second, 'SIGTERM');
 });
 
+test('connections to the database are cut again and again: the same attempt, nothing lost', async () => {
+  const worker = stack.startWorker();
+  const { id } = await stack.createJob(lines, steps);
+  for (const step of [5, 15, 25, 35]) {
+    await stack.until(id, (job) => job.step >= step);
+    expect(await stack.cutConnections()).toBeGreaterThan(0);
+  }
+  const job = await stack.finished(id);
+  expect(job).toMatchObject({ status: 'succeeded', epoch: 1 });
+  expect(await stack.adapterHashes(job)).toEqual(undisturbed);
+  await expectWholeMetrics(id);
+  expect(await stack.end(worker, 'SIGTERM')).toBe(0);
+});
+
 test('cancel in the middle: stopped, nothing published, the worker takes the next job', async () => {
   const worker = stack.startWorker();
   const { id } = await stack.createJob(lines, 5000);

@@ -8,13 +8,15 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type AdapterManifest, type JobSpec, newId, type PackedModelIndex, type ProjectId, type WorkerId } from '@rowsmith/contracts';
 import type { DispatchStore, JobRecord, JobStore, NewJob, ObjectStore, WakeQueue } from '@rowsmith/core';
-import { createApiKeyStore, createDispatchStore, createJobStore, openDatabase } from '@rowsmith/db';
+import { createApiKeyStore, createDispatchStore, createJobStore, type Database, openDatabase } from '@rowsmith/db';
 import { createWakeQueue } from '@rowsmith/queue';
 import { FsObjectStore } from '@rowsmith/storage';
 import { addTinyModel, startPostgres } from '@rowsmith/testkit';
 
 const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const trainer = fileURLToPath(new URL('../../../trainer/dist/main.js', import.meta.url));
+
+const applicationName = 'tested-worker';
 
 export class WorkerStack {
   readonly #workers = new Set<ChildProcess>();
@@ -27,6 +29,7 @@ export class WorkerStack {
     readonly jobs: JobStore,
     readonly dispatch: DispatchStore,
     readonly objects: ObjectStore,
+    private readonly database: Database,
     private readonly queue: WakeQueue,
     private readonly projectId: ProjectId,
     private readonly model: PackedModelIndex,
@@ -48,6 +51,7 @@ export class WorkerStack {
       createJobStore(database),
       dispatch,
       new FsObjectStore(join(dataDir, 'objects')),
+      database,
       queue,
       projectId,
       await addTinyModel(join(dataDir, 'models')),
@@ -82,7 +86,11 @@ export class WorkerStack {
     const worker = spawn(process.execPath, [program], {
       env: {
         ...{ PATH: process.env['PATH'], HOME: process.env['HOME'], ROWSMITH_CACHE: process.env['ROWSMITH_CACHE'] },
-        ...{ DATABASE_URL: this.databaseUrl, ROWSMITH_DATA: this.dataDir, ROWSMITH_MODELS: join(this.dataDir, 'models') },
+        ...{
+          DATABASE_URL: `${this.databaseUrl}?application_name=${applicationName}`,
+          ROWSMITH_DATA: this.dataDir,
+          ROWSMITH_MODELS: join(this.dataDir, 'models'),
+        },
         ...{ ROWSMITH_WORKER_ID: id, ROWSMITH_THREADS: '1', ROWSMITH_HEARTBEAT_SECONDS: '0.2' },
       },
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -108,6 +116,12 @@ export class WorkerStack {
     const children = await readFile(`/proc/${worker.pid}/task/${worker.pid}/children`, 'utf8');
     const [pid] = children.trim().split(' ').map(Number);
     return pid ? pid : null;
+  }
+
+  /** Ends every connection of the workers to the database, as a restart of the server does. Returns how many there were. */
+  cutConnections(): Promise<number> {
+    return this.database.prisma
+      .$executeRaw`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ${applicationName}`;
   }
 
   /** A job whose result depends on data and steps alone. */
