@@ -111,6 +111,14 @@ describe('an attempt that goes on', () => {
       expect(files.get(name)?.equals(wholeFiles.get(name) as Buffer), name).toBe(true);
   });
 
+  it('after its last step has only the adapter to make', async () => {
+    const resumed = await attempt(start(6, { resume_from: resumeFrom(whole) }));
+    expect(resumed.one('resumed')).toEqual({ type: 'resumed', step: 4, rejected: [] });
+    expect(steps(resumed)).toEqual([]);
+    expect(resumed.all('checkpoint')).toEqual([]);
+    expect(await adapterFiles(root, resumed.one('done'))).toEqual(wholeFiles);
+  });
+
   it('passes by damaged checkpoints and says why', async () => {
     const [newest, second] = resumeFrom(whole).map(({ manifest_key }) => manifest_key) as [string, string, string];
     const optimizer = join(root, newest, '..', 'optimizer.safetensors');
@@ -118,7 +126,7 @@ describe('an attempt that goes on', () => {
     bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1;
     await writeFile(optimizer, bytes);
     await truncate(join(root, second), (await stat(join(root, second))).size - 1);
-    const resumed = await attempt(start(6, { resume_from: resumeFrom(whole) }));
+    const resumed = await attempt(start(7, { resume_from: resumeFrom(whole) }));
     expect(resumed.one('resumed')).toMatchObject({
       step: 2,
       rejected: [
@@ -140,7 +148,7 @@ describe('an attempt that cannot succeed', () => {
       ],
     });
     const training_data = await putRows(root, 'files/long.jsonl', [turns('word '.repeat(40))]);
-    const ended = await attempt(start(7, { spec: { ...changed({ max_seq_length: 16 }), training_data } }));
+    const ended = await attempt(start(8, { spec: { ...changed({ max_seq_length: 16 }), training_data } }));
     expect(ended.code).toBe(trainerExit.user);
     expect(ended.one('failed')).toMatchObject({
       class: 'user',
@@ -151,7 +159,7 @@ describe('an attempt that cannot succeed', () => {
   });
 
   it('refuses another base model than the job was created for', async () => {
-    const ended = await attempt(start(8, { spec: { ...spec, base_sha256: 'a'.repeat(64) } }));
+    const ended = await attempt(start(9, { spec: { ...spec, base_sha256: 'a'.repeat(64) } }));
     expect(ended.code).toBe(trainerExit.user);
     expect(ended.one('failed')).toMatchObject({ class: 'precheck', code: 'base_model_changed' });
   });
@@ -164,7 +172,7 @@ describe('an attempt that cannot succeed', () => {
 
   it('ends when its worker is gone', async () => {
     const ended = await attempt(
-      start(9),
+      start(10),
       (message, { disconnect }) => message.type === 'phase' && message.phase === 'loading_model' && disconnect(),
     );
     expect(ended.code).toBe(trainerExit.infra);
