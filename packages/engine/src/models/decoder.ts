@@ -23,7 +23,7 @@ export function createCausalLM(ops: StockOps, source: ModelSource, options: Caus
   const config = 'index' in source ? source.index.config : source.config;
   checkConfig(config);
   const rowTensors = options.rowTensors ?? [...new Set(linearsOf(config).map(({ tensor }) => tensor))];
-  return new Decoder(ops, loadWeights(ops.runtime, source, rowTensors), options.memory ?? 'fast');
+  return new Decoder(ops, loadWeights(ops, source, rowTensors), options.memory ?? 'fast');
 }
 
 function checkConfig(config: DecoderConfig): void {

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PackedModelIndex, PackedTensor } from '@rowsmith/contracts';
 import { packedFormat } from '@rowsmith/contracts';
+import { loadKernels } from '@rowsmith/kernels';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FusedOps } from '../ops/fused-ops.js';
 import { StockOps } from '../ops/stock-ops.js';
 import { openRuntime } from '../runtime/open-runtime.js';
 import { createCausalLM } from './decoder.js';
@@ -15,8 +17,13 @@ import type { PackedModelFile } from './weights.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'rowsmith-weights-'));
 let ops: StockOps;
+let fused: FusedOps;
 beforeAll(async () => {
-  ops = new StockOps(await openRuntime());
+  const runtime = await openRuntime();
+  const kernels = await loadKernels();
+  if (!kernels.loaded) throw new Error(`fused operators: ${kernels.reason}`);
+  ops = new StockOps(runtime);
+  fused = new FusedOps(runtime);
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -58,27 +65,32 @@ function packTiny(seed: number): PackedModelFile {
 }
 
 describe('a packed model on disk', () => {
-  it('computes what the same numbers in memory compute, bit for bit; writing rows leaves the file alone', () => {
-    const file = packTiny(5);
-    const before = sha256(readFileSync(file.weightsPath));
-    const batch = tinyBatch(1, tinyConfig, [12, 9]);
-    const results = [createCausalLM(ops, tinyModel(5)), createCausalLM(ops, file, { rowTensors: ['layers.1.down'] })].map((model) => {
-      const plan = tinyPlan(model, 2, (name) => name.endsWith('layers.1.mlp.down_proj'));
-      const [module] = plan.modules;
-      if (!module) throw new Error('no module');
-      const { grads, lossSum } = model.lossAndGrads(batch, plan, 1);
-      const gradient = grads.get(module.name);
-      if (!gradient) throw new Error('no gradient');
-      model.writeRows(module, module.indices, gradient);
-      const after = model.loss(batch).lossSum;
-      ops.runtime.release(gradient);
-      model.dispose();
-      return { lossSum, after };
-    });
-    expect(results[1]).toEqual(results[0]);
-    expect(results[0]?.after).not.toBe(results[0]?.lossSum);
-    expect(sha256(readFileSync(file.weightsPath))).toBe(before);
-  });
+  it.each(['stock', 'fused'] as const)(
+    '%s operators: computes what the same numbers in memory compute, bit for bit; writing rows leaves the file alone',
+    (kind) => {
+      const by = kind === 'stock' ? ops : fused;
+      const file = packTiny(5);
+      expect(by.mapPrivately(file.weightsPath, 0, [1, 1]) === null).toBe(kind === 'stock');
+      const before = sha256(readFileSync(file.weightsPath));
+      const batch = tinyBatch(1, tinyConfig, [12, 9]);
+      const results = [createCausalLM(by, tinyModel(5)), createCausalLM(by, file, { rowTensors: ['layers.1.down'] })].map((model) => {
+        const plan = tinyPlan(model, 2, (name) => name.endsWith('layers.1.mlp.down_proj'));
+        const [module] = plan.modules;
+        if (!module) throw new Error('no module');
+        const { grads, lossSum } = model.lossAndGrads(batch, plan, 1);
+        const gradient = grads.get(module.name);
+        if (!gradient) throw new Error('no gradient');
+        model.writeRows(module, module.indices, gradient);
+        const after = model.loss(batch).lossSum;
+        ops.runtime.release(gradient);
+        model.dispose();
+        return { lossSum, after };
+      });
+      expect(results[1]).toEqual(results[0]);
+      expect(results[0]?.after).not.toBe(results[0]?.lossSum);
+      expect(sha256(readFileSync(file.weightsPath))).toBe(before);
+    },
+  );
 
   it.each<[string, (file: PackedModelFile) => PackedModelFile, RegExp]>([
     [

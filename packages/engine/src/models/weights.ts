@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { DecoderConfig, PackedModelIndex } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
+import type { StockOps } from '../ops/stock-ops.js';
 import { attribute } from '../runtime/binding.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
@@ -30,12 +31,13 @@ export interface ModelWeights {
 }
 
 /** rowTensors: packed tensors whose rows will be written; on disk models the others are mapped read-only. */
-export function loadWeights(runtime: Runtime, source: ModelSource, rowTensors: readonly string[]): ModelWeights {
+export function loadWeights(ops: StockOps, source: ModelSource, rowTensors: readonly string[]): ModelWeights {
+  const { runtime } = ops;
   const config = 'index' in source ? source.index.config : source.config;
   const shapes = packedShapes(config);
   const writable = new Set(rowTensors);
   for (const name of writable) if (!shapes.has(name)) throw new EngineError('user', 'invalid_rows', `the model has no tensor ${name}`);
-  const load = 'index' in source ? fileLoader(runtime, source) : memoryLoader(runtime, source);
+  const load = 'index' in source ? fileLoader(ops, source) : memoryLoader(runtime, source);
   const handles = new Map<string, Handle>();
   runtime.scope((keep) => {
     for (const [name, shape] of shapes) handles.set(name, keep(load(name, shape, writable.has(name))));
@@ -71,7 +73,8 @@ function memoryLoader(runtime: Runtime, { tensors }: ModelInMemory): Loader {
   };
 }
 
-function fileLoader(runtime: Runtime, { weightsPath, index }: PackedModelFile): Loader {
+function fileLoader(ops: StockOps, { weightsPath, index }: PackedModelFile): Loader {
+  const { runtime } = ops;
   const file = openSync(weightsPath, 'r');
   const size = fstatSync(file).size;
   closeSync(file);
@@ -98,7 +101,10 @@ function fileLoader(runtime: Runtime, { weightsPath, index }: PackedModelFile): 
       throw new EngineError('precheck', 'invalid_model', `tensor ${name}: [${entry.shape}], expected [${shape}]`);
     if (entry.offset % 64 !== 0 || entry.offset + bytes > size)
       throw new EngineError('precheck', 'invalid_model', `tensor ${name}: offset ${entry.offset} is unaligned or ends beyond the file`);
-    if (writable) return runtime.upload(readFloats(weightsPath, entry.offset, bytes), shape, 'f32');
+    if (writable)
+      return (
+        ops.mapPrivately(weightsPath, entry.offset, shape) ?? runtime.upload(readFloats(weightsPath, entry.offset, bytes), shape, 'f32')
+      );
     // Slices on dimension 0 and reshapes share the mapping: no copy.
     const begin = runtime.upload(int64(entry.offset / 4), [1], 'i64');
     const count = runtime.upload(int64(bytes / 4), [1], 'i64');

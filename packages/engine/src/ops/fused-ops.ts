@@ -24,6 +24,17 @@ export class FusedOps extends StockOps {
     this.#everything = runtime.own(runtime.upload(new Int32Array(0), [0], 'i32'));
   }
 
+  override mapPrivately(path: string, offset: number, shape: readonly number[]): Handle | null {
+    const [rows = 0, columns = 0] = shape;
+    const numbers = Object.entries({ offset, rows, columns }).map(([name, value]) => attribute.int(name, value));
+    try {
+      return this.runtime.execute('RowsmithMapWeights', [], [attribute.string('path', path), ...numbers]);
+    } catch {
+      // Larger pages than the file was packed for, or no mapping to be had: reading works, and says what is wrong if it does not.
+      return null;
+    }
+  }
+
   override rmsNorm(x: Handle, weight: Handle, eps: number): Handle {
     return this.#norm(x, this.#none, weight, eps).normed;
   }

@@ -18,6 +18,13 @@ export class StockOps implements Ops {
     this.#attention = new StockAttention(this.o);
   }
 
+  /**
+   * Part of a file as a tensor that may be written to: frozen pages are the page cache's, shared by all jobs; written rows are this process's own and
+   * never reach the file. null: this device has no such operator, or the place is not page-aligned; read the bytes then.
+   */
+  mapPrivately(_path: string, _offset: number, _shape: readonly number[]): Handle | null {
+    return null;
+  }
   zeros(shape: readonly number[]): Handle {
     return this.#scoped(() => this.runtime.execute('Fill', [this.o.sizes(shape), this.runtime.literal(0)]));
   }
