@@ -5,8 +5,9 @@
     VENV/bin/python e2e/peft-check.py BASE ADAPTER_DIR logits.jsonl
 
 BASE is what the engine's model was packed from: a GGUF file or a Hugging Face folder. Every line of logits.jsonl is {"ids": [T], "logits": [T][V]}.
-The adapter is computed apart (W x + B (A x)) and merged (W + B A), both in f32. Prints the largest differences as JSON; ends with 1 when one is above
---tolerance, or when the adapter changes nothing, for then the comparison would prove nothing.
+The adapter is computed apart (W x + B (A x)) and merged (W + B A), both in f32. Prints the largest differences as JSON; ends with 1 when one of logits is above
+--tolerance, when PEFT's merged weights are not exactly base + rows (ADAPTER_DIR/rows.safetensors) in every matrix, when PEFT warns of keys, or when the adapter
+changes nothing, for then the comparison would prove nothing.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import warnings
 
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 
@@ -45,6 +47,20 @@ def largest_difference(ours, theirs):
     return max((a - b).abs().max().item() for a, b in zip(ours, theirs, strict=True))
 
 
+def largest_weight_error(merged, base, rows):
+    """Over all matrices: W_merged against f32(W + D) in the selected rows and W elsewhere."""
+    worst = 0.0
+    for name, weight in merged.items():
+        module = name.removesuffix(".weight")
+        expected = base[name].clone()
+        if f"{module}.indices" in rows:
+            expected[rows.pop(f"{module}.indices").long()] += rows.pop(f"{module}.delta")
+        worst = max(worst, (weight - expected).abs().max().item())
+    if rows:
+        sys.exit(f"rows of modules that the base has not: {', '.join(rows)}")
+    return worst
+
+
 def main():
     args = arguments()
     with open(args.logits) as lines:
@@ -54,17 +70,21 @@ def main():
     engine = [torch.tensor(case["logits"], dtype=torch.float32) for case in cases]
     base = load_base(args.base)
     untuned = all_logits(base, cases)
+    base_weights = {name: weight.clone() for name, weight in base.state_dict().items()}
     # Keys that do not fit are a warning for PEFT; here they are a failure. Deprecations are not our matter.
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         model = PeftModel.from_pretrained(base, args.adapter)
     apart = all_logits(model, cases)
-    merged = all_logits(model.merge_and_unload(safe_merge=True), cases)
+    merged_model = model.merge_and_unload(safe_merge=True)
+    merged = all_logits(merged_model, cases)
+    rows = load_file(os.path.join(args.adapter, "rows.safetensors"))
     result = {
         "prompts": len(cases),
         "positions": sum(len(case["ids"]) for case in cases),
         "max_abs_difference": largest_difference(engine, apart),
         "max_abs_difference_merged": largest_difference(engine, merged),
+        "max_abs_weight_error_merged": largest_weight_error(merged_model.state_dict(), base_weights, rows),
         "max_abs_change_by_the_adapter": largest_difference(untuned, apart),
         "tolerance": args.tolerance,
     }
@@ -72,6 +92,8 @@ def main():
     worst = max(result["max_abs_difference"], result["max_abs_difference_merged"])
     if not worst <= args.tolerance:
         sys.exit("PEFT and the engine differ")
+    if result["max_abs_weight_error_merged"] != 0:
+        sys.exit("PEFT's merged weights are not base + rows")
     if result["max_abs_change_by_the_adapter"] <= 10 * args.tolerance:
         sys.exit("the adapter changes too little for this comparison to mean anything")
 
