@@ -130,6 +130,8 @@ test('what cannot be encoded is refused with its line', async () => {
     line: 2,
     message: 'line 2: messages[1].content holds "<|im_end|>", which the tokenizer reads as a control token; take it out',
   });
+  const named = { messages: [turn('user', 'q', { name: '<|im_start|>' }), turn('assistant', 'a')] };
+  await expect(encode([named])).rejects.toMatchObject({ code: 'special_token', line: 1, message: expect.stringContaining('[0].name') });
   await expect(encode([fine, { messages: [] }])).rejects.toMatchObject({ name: 'DataError', code: 'invalid_line', line: 2 });
   await expect(encode([fine, { text: 'x' }])).rejects.toMatchObject({ code: 'invalid_line', line: 2 });
   await expect(encode([fine], { template: null })).rejects.toMatchObject({ code: 'refused_by_template', line: 1 });
@@ -139,6 +141,28 @@ test('what cannot be encoded is refused with its line', async () => {
     line: 1,
     message: expect.stringContaining('roles must alternate'),
   });
+});
+
+test('a special token that is no part of the template is encoded as that token, as transformers does', async () => {
+  const { examples } = await encode([{ messages: [turn('user', 'usage?'), turn('assistant', 'cat <filename>')] }]);
+  const labels = [...(examples[0]?.labels ?? [])].filter((label) => label !== -100);
+  const id = (token: string) => base.tokenizer.tokenToId(token);
+  expect(labels).toEqual([id('cat'), id('Ġ'), id('<filename>'), fixture.eos]);
+});
+
+test('long rows are encoded in smaller batches', async () => {
+  const rows = Array.from({ length: 3 }, (_, i) => ({ text: `${i} ${'word '.repeat(110_000)}` }));
+  const sizes: number[] = [];
+  const observed: EncodeDatasetOptions['tokenizer'] = {
+    ...base.tokenizer,
+    encodeBatch(texts, options) {
+      sizes.push(texts.length);
+      return base.tokenizer.encodeBatch(texts, options);
+    },
+  };
+  const { examples } = await encode(rows, { tokenizer: observed });
+  expect(sizes).toEqual([2, 1]);
+  expect(examples.map(({ ids }) => ids[0])).toEqual(['0', '1', '2'].map((digit) => base.tokenizer.tokenToId(digit)));
 });
 
 test('rows over several batches keep their order', async () => {

@@ -37,8 +37,9 @@ export interface EncodedDataset {
   readonly dropped: readonly DroppedRow[];
 }
 
-/** Texts encoded at once: enough to keep the cores busy, little enough to hold. */
+/** Encoded at once: enough to keep the cores busy, little enough to hold: ids and offsets take several times the size of their text. */
 const batchTexts = 256;
+const batchUnits = 2 ** 20;
 
 /**
  * Renders, encodes once and masks every row of a JSONL file. DataError names the first line that cannot be encoded (the validator has seen the
@@ -47,6 +48,7 @@ const batchTexts = 256;
 export async function encodeDataset(source: AsyncIterable<Uint8Array>, options: EncodeDatasetOptions): Promise<EncodedDataset> {
   const encoding = new Encoding(options);
   let waiting: RowText[] = [];
+  let waitingUnits = 0;
   let rows = 0;
   let first: FirstShape | null = null;
   for await (const line of readLines(source, options)) {
@@ -56,10 +58,13 @@ export async function encodeDataset(source: AsyncIterable<Uint8Array>, options: 
     if (row === null) throw new DataError('invalid_line', line.number, faults[0]?.message ?? 'cannot be read');
     first ??= { shape: row.shape, line: line.number };
     rows++;
-    waiting.push(...rowTexts(row, line.number, options));
-    if (waiting.length >= batchTexts) {
+    for (const text of rowTexts(row, line.number, options)) {
+      waiting.push(text);
+      waitingUnits += text.text.length;
+      if (waiting.length < batchTexts && waitingUnits < batchUnits) continue;
       await encoding.add(waiting);
       waiting = [];
+      waitingUnits = 0;
     }
   }
   await encoding.add(waiting);

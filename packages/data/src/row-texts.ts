@@ -37,15 +37,9 @@ export function rowTexts(row: Row, line: number, options: TextOptions): readonly
 function chatTexts(turns: readonly ChatTurn[], line: number, { template, trainOn }: TextOptions): readonly RowText[] {
   if (template === null)
     throw new DataError('refused_by_template', line, 'the model has no chat template; use prompt/completion or text rows');
-  for (const [i, { content }] of turns.entries()) {
-    const token = template.specialTokens.find((special) => content.includes(special));
-    if (token !== undefined) {
-      const reason = `messages[${i}].content holds ${quoted(token)}, which the tokenizer reads as a control token; take it out`;
-      throw new DataError('special_token', line, reason);
-    }
-  }
   const messages = turns.map(({ role, content, name }) => ({ role, content, ...(name === undefined ? {} : { name }) }));
   try {
+    refuseControlTokens(turns, line, template);
     if (trainOn === 'all') {
       const text = template.render(messages);
       return [{ line, text, spans: [{ start: 0, end: text.length }], plain: false }];
@@ -56,7 +50,26 @@ function chatTexts(turns: readonly ChatTurn[], line: number, { template, trainOn
       .map(({ text, spans }) => ({ line, text, spans: spans.filter(({ message }) => chosen.has(message)), plain: false }))
       .filter(({ spans }) => spans.length > 0);
   } catch (cause) {
+    if (cause instanceof DataError) throw cause;
     const refused = cause instanceof ModelError && (cause.code === 'template_raised' || cause.code === 'bad_messages');
     throw refused ? new DataError('refused_by_template', line, cause.message, { cause }) : cause;
   }
+}
+
+/**
+ * A token that the template prints around messages ends or begins one wherever it stands. Other special tokens (SmolLM2 has `<filename>`, which
+ * people write as well) are encoded as transformers does: as that token.
+ */
+function refuseControlTokens(turns: readonly ChatTurn[], line: number, template: ChatTemplate): void {
+  const found = turns.flatMap(({ content, name }, i) =>
+    [['content', content] as const, ['name', name ?? ''] as const].flatMap(([field, value]) =>
+      template.specialTokens.filter((token) => value.includes(token)).map((token) => ({ path: `messages[${i}].${field}`, token })),
+    ),
+  );
+  if (found.length === 0) return;
+  const frame = template.render(turns.map(({ role }) => ({ role, content: 'x' })));
+  const control = found.find(({ token }) => frame.includes(token));
+  if (control === undefined) return;
+  const { path, token } = control;
+  throw new DataError('special_token', line, `${path} holds ${quoted(token)}, which the tokenizer reads as a control token; take it out`);
 }

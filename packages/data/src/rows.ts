@@ -28,7 +28,10 @@ const isArray = (value: JsonValue | undefined): value is readonly JsonValue[] =>
 const kindOf = (value: JsonValue) =>
   value === null ? 'null' : isArray(value) ? 'a list' : typeof value === 'object' ? 'an object' : typeof value;
 
-/** The row, or every fault found in it. `faults` is empty exactly when `row` is there. */
+/** A row of one mebibyte can have half a million faults; nobody reads them, and finding them would hold up everything else. */
+export const maxFaultsOfRow = 100;
+
+/** The row, or the faults found in it (about `maxFaultsOfRow` at most). `faults` is empty exactly when `row` is there. */
 export interface RowReading {
   readonly shape: RowShape | null;
   readonly row: Row | null;
@@ -67,9 +70,14 @@ const readers: Readonly<Record<RowShape, (row: JsonObject, faults: LineFault[]) 
     const messages = isArray(list) ? list : [];
     if (!isArray(list)) faults.push(fault('wrong_type', 'messages', `must be a list of messages, is ${kindOf(list ?? null)}`));
     else if (list.length === 0) faults.push(fault('empty', 'messages', 'is empty'));
-    const turns = messages.map((message, i) => readTurn(message, `messages[${i}]`, faults));
-    if (turns.length > 0 && turns.every((turn) => turn !== null)) checkOrder(turns, faults);
-    return { shape: 'chat', messages: turns.filter((turn) => turn !== null) };
+    const turns: ChatTurn[] = [];
+    for (const [i, message] of messages.entries()) {
+      if (faults.length >= maxFaultsOfRow) break;
+      const turn = readTurn(message, `messages[${i}]`, faults);
+      if (turn) turns.push(turn);
+    }
+    if (turns.length > 0 && turns.length === messages.length) checkOrder(turns, faults);
+    return { shape: 'chat', messages: turns };
   },
   prompt_completion(row, faults) {
     onlyFields(row, ['prompt', 'completion'], '', faults);
@@ -99,6 +107,7 @@ const laterFields = new Set([
 function onlyFields(object: JsonObject, known: readonly string[], path: string, faults: LineFault[]): void {
   for (const key of Object.keys(object)) {
     if (known.includes(key)) continue;
+    if (faults.length >= maxFaultsOfRow) return;
     const at = joinPath(path, key);
     if (laterFields.has(key)) faults.push(fault('unsupported', at, 'is not supported; leave it out'));
     else faults.push(fault('unknown_field', at, `unknown field; known here: ${known.join(', ')}`));

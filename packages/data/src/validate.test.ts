@@ -104,6 +104,20 @@ test('kept errors are limited, counted ones are not', async () => {
   expect((await validate('{"text":""}\n'.repeat(1001))).errors).toHaveLength(1000);
 });
 
+test('a line with half a million faults is named with the first hundred or so, and the lines after it are read', async () => {
+  for (const many of [
+    `{"messages":[${'0,'.repeat(500_000)}0]}`,
+    `{"text":"x",${Array.from({ length: 5000 }, (_, i) => `"${i}":0`).join()}}`,
+  ]) {
+    const { errors, errorCount, badLines } = await validate(`${many}\n{"text":""}\n`);
+    expect(badLines).toBe(2);
+    expect(errors.slice(0, 100).every(({ line }) => line === 1)).toBe(true);
+    expect(errorCount).toBeGreaterThan(100);
+    expect(errorCount).toBeLessThan(110);
+    expect(errors.at(-1)).toMatchObject({ line: 2, path: 'text', code: 'empty' });
+  }
+});
+
 test('empty files and too many examples', async () => {
   expect(describeErrors(await validate(''))).toBe('1 error in 1 line. Line 1: the file is empty.');
   expect(describeErrors(await validate('\n \r\n'))).toBe('1 error in 1 line. Line 1: the file holds no examples, only blank lines.');

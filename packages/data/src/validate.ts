@@ -26,6 +26,7 @@ export interface ValidationReport {
   readonly lines: number;
   /** In the order of the file, the first `maxErrors`. */
   readonly errors: readonly LineError[];
+  /** Of a line with very many faults about the first hundred. */
   readonly errorCount: number;
   readonly badLines: number;
   readonly warnings: readonly string[];
