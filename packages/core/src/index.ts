@@ -1,5 +1,5 @@
 export { modelNameOf } from './model-name.js';
 export * from './ports.js';
 export { baseLearningRate, type JobFacts, type JobFault, type ResolvedJob, resolveJob, stepsOf } from './resolve-job.js';
-export { decideAfterFailure, type FailureDecision, maxBarrenAttempts } from './retry.js';
+export { type AttemptProgress, decideAfterFailure, type FailureDecision, maxBarrenAttempts } from './retry.js';
 export { canMove, finalStatuses, isFinal } from './status.js';

@@ -4,7 +4,7 @@ import { type AttemptStore, decideAfterFailure } from '@rowsmith/core';
 import { appendEvents } from './append-events.js';
 import { storeMetrics } from './attempt-metrics.js';
 import { type Database, jsonb } from './database.js';
-import { cancelJob, endAttempt, failJob, fenced, okAfter, requeue } from './fence.js';
+import { attemptProgress, cancelJob, endAttempt, failJob, fenced, okAfter, requeue } from './fence.js';
 import { checkpointRecord, jobRecord } from './records.js';
 import { requeueAttempts } from './requeue-attempts.js';
 
@@ -111,8 +111,7 @@ export function createAttemptStore(database: Database): AttemptStore {
 
     async fail(jobId, epoch, failure) {
       const decided = await fenced(database, jobId, epoch, async (tx) => {
-        const { barrenAttempts } = await tx.job.findUniqueOrThrow({ where: { id: jobId }, select: { barrenAttempts: true } });
-        const decision = decideAfterFailure(failure, barrenAttempts);
+        const decision = decideAfterFailure(failure, await attemptProgress(tx, jobId, epoch));
         await endAttempt(tx, jobId, epoch, 'failed', failure.code);
         if (decision.kind === 'retry') {
           const message = `Attempt ${epoch} failed (${failure.message}); it goes on from the last checkpoint`;

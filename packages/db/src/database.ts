@@ -10,7 +10,15 @@ export interface Database {
 }
 
 export function openDatabase(databaseUrl: string, options: { readonly maxConnections?: number } = {}): Database {
-  const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: databaseUrl, max: options.maxConnections ?? 10 }) });
+  const adapter = new PrismaPg({
+    connectionString: databaseUrl,
+    max: options.maxConnections ?? 10,
+    // Without it a server that swallows packets is waited for without end.
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+  });
+  // Prisma's 2 s and 5 s are too short beside a trainer that has all cores.
+  const prisma = new PrismaClient({ adapter, transactionOptions: { maxWait: 10_000, timeout: 20_000 } });
   return { prisma, close: () => prisma.$disconnect() };
 }
 

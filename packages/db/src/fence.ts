@@ -1,5 +1,5 @@
 /** The fence: a worker's write holds only while its epoch is the job's newest and the job runs. */
-import type { Fenced, NewEvent } from '@rowsmith/core';
+import type { AttemptProgress, Fenced, NewEvent } from '@rowsmith/core';
 import { appendEvents } from './append-events.js';
 import type { Database, Transaction } from './database.js';
 
@@ -23,6 +23,17 @@ export const okAfter =
     await write(tx);
     return 'ok';
   };
+
+/** How far the job's last attempts got, for `decideAfterFailure`. A resumed attempt that only repeats old checkpoints has not advanced. */
+export async function attemptProgress(tx: Transaction, jobId: string, epoch: number): Promise<AttemptProgress> {
+  const [row] = await tx.$queryRaw<{ barren: number; advanced: boolean }[]>`
+    SELECT barren_attempts AS barren, EXISTS (
+      SELECT 1 FROM checkpoint c WHERE c.job_id = job.id AND c.epoch = ${epoch}
+        AND c.step > ALL (SELECT older.step FROM checkpoint older WHERE older.job_id = job.id AND older.epoch < ${epoch})) AS advanced
+    FROM job WHERE id = ${jobId}`;
+  if (!row) throw new Error(`attemptProgress: there is no job ${jobId}`);
+  return { barrenBefore: row.barren, advanced: row.advanced };
+}
 
 type Outcome = 'succeeded' | 'failed' | 'cancelled' | 'lost' | 'handback';
 

@@ -1,11 +1,10 @@
 import { decideAfterFailure } from '@rowsmith/core';
 import type { Database } from './database.js';
-import { cancelJob, endAttempt, failJob, requeue } from './fence.js';
+import { attemptProgress, cancelJob, endAttempt, failJob, requeue } from './fence.js';
 
 interface LostRow {
   readonly id: string;
   readonly epoch: number;
-  readonly barren_attempts: number;
   readonly cancel: boolean;
 }
 
@@ -18,14 +17,14 @@ export async function requeueAttempts(
     const rows =
       'staleMs' in lost
         ? await tx.$queryRaw<LostRow[]>`
-            SELECT id, epoch, barren_attempts, cancel_requested_at IS NOT NULL AS cancel FROM job
+            SELECT id, epoch, cancel_requested_at IS NOT NULL AS cancel FROM job
             WHERE status IN ('running', 'pausing') AND (heartbeat_at IS NULL OR heartbeat_at < clock_timestamp() - ${lost.staleMs} * interval '1 millisecond') FOR UPDATE SKIP LOCKED`
         : await tx.$queryRaw<LostRow[]>`
-            SELECT j.id, j.epoch, j.barren_attempts, j.cancel_requested_at IS NOT NULL AS cancel FROM job j JOIN attempt a ON a.job_id = j.id AND a.epoch = j.epoch
+            SELECT j.id, j.epoch, j.cancel_requested_at IS NOT NULL AS cancel FROM job j JOIN attempt a ON a.job_id = j.id AND a.epoch = j.epoch
             WHERE j.status IN ('running', 'pausing') AND a.worker_id = ${lost.workerId} FOR UPDATE OF j`;
     for (const row of rows) {
       await endAttempt(tx, row.id, row.epoch, 'lost', 'worker_lost');
-      const decision = decideAfterFailure({ class: 'infra' }, row.barren_attempts);
+      const decision = decideAfterFailure({ class: 'infra' }, await attemptProgress(tx, row.id, row.epoch));
       if (row.cancel) await cancelJob(tx, row.id);
       else if (decision.kind === 'retry') {
         const message = `The worker of attempt ${row.epoch} was lost; the job goes on from the last checkpoint`;

@@ -210,7 +210,8 @@ describe('attempts', () => {
       return (await store.fail(job.id, epoch, { class: 'infra', code: 'worker_lost', message: 'm', param: null })).decision;
     };
     expect([await fail(1), await fail(2), await fail(3), await fail(4)]).toEqual(['retry', 'retry', 'retry', 'retry']);
-    expect([await fail(null), await fail(4)]).toEqual(['retry', 'failed']);
+    // Three without a newer one: none, one already there, none.
+    expect([await fail(null), await fail(4), await fail(null)]).toEqual(['retry', 'retry', 'failed']);
     expect(await createJobStore(database).get(projectId, job.id)).toMatchObject({ status: 'failed', error: { code: 'poison' } });
   });
 
