@@ -130,11 +130,14 @@ export interface CheckpointRecord {
 
 /** Jobs as the API sees them; every method takes the project, so that a foreign id is the same as none. */
 export interface JobStore {
-  /** One transaction: job row `queued`, its first events, outbox row; with a key, the idempotency row too. */
+  /**
+   * One transaction: job row `queued` (which is what the control loop dispatches from) and its first events; with a key, the idempotency row too.
+   * 'file_gone': a file of the job was deleted since it was looked at; nothing is stored.
+   */
   create(
     job: NewJob,
     idempotency?: { readonly key: string; readonly bodySha256: string },
-  ): Promise<{ readonly job: JobRecord; readonly replayed: boolean } | 'other_body'>;
+  ): Promise<{ readonly job: JobRecord; readonly replayed: boolean } | 'other_body' | 'file_gone'>;
   get(projectId: ProjectId, id: string): Promise<JobRecord | null>;
   list(projectId: ProjectId, page: Page & { readonly metadata?: Readonly<Record<string, string>> | undefined }): Promise<PageOf<JobRecord>>;
   /** queued: cancelled at once; running: asked of the worker by its next heartbeat; finished: 'final'. */

@@ -25,6 +25,8 @@ export function createFileStore({ prisma }: Database): FileStore {
     },
     async delete(projectId, id) {
       return prisma.$transaction(async (tx) => {
+        // Waits for jobs that are just being created on this file (they hold it until commit).
+        await tx.$queryRaw`SELECT 1 FROM file WHERE project_id = ${projectId} AND id = ${id} FOR UPDATE`;
         const row = await tx.file.findFirst({ where: { projectId, id } });
         if (!row) return null;
         const using = await tx.job.count({

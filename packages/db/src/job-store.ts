@@ -5,12 +5,15 @@ import { type Database, jsonb, type Transaction } from './database.js';
 import { pageOf } from './page.js';
 import { checkpointRecord, jobRecord, metricPoint, storedEvent } from './records.js';
 
+/** Thrown to roll back what the transaction already wrote (the idempotency key). */
+class FileGone extends Error {}
+
 /** Jobs as the API sees them; see the port for the meaning of every method. */
 export function createJobStore({ prisma }: Database): JobStore {
   const find = (projectId: string, id: string, tx: Transaction = prisma) => tx.job.findFirst({ where: { projectId, id } });
   return {
     async create(job, idempotency) {
-      return prisma.$transaction(async (tx) => {
+      const create = prisma.$transaction(async (tx) => {
         if (idempotency) {
           // A second request with the same key waits here for the first one's commit.
           const fresh = await tx.$executeRaw`
@@ -24,6 +27,10 @@ export function createJobStore({ prisma }: Database): JobStore {
             return { job: jobRecord(await tx.job.findUniqueOrThrow({ where: { id: first.jobId } })), replayed: true };
           }
         }
+        // Held until commit: a deletion waits, and then sees that this job reads the file.
+        const files = [...new Set([job.trainingFile, ...(job.validationFile === null ? [] : [job.validationFile])])];
+        const held = await tx.$queryRaw<unknown[]>`SELECT 1 FROM file WHERE project_id = ${job.projectId} AND id = ANY(${files}) FOR SHARE`;
+        if (held.length < files.length) throw new FileGone();
         await tx.$executeRaw`
           INSERT INTO job (id, project_id, model, suffix, seed, metadata, training_file, validation_file, hyperparameters, row_sparse, spec, total_steps)
           VALUES (${job.id}, ${job.projectId}, ${job.model}, ${job.suffix}, ${job.seed}, ${jsonb(job.metadata)}, ${job.trainingFile}, ${job.validationFile},
@@ -33,6 +40,10 @@ export function createJobStore({ prisma }: Database): JobStore {
           { level: 'info', type: 'job.queued', message: 'Fine-tuning job is queued' },
         ]);
         return { job: jobRecord(await tx.job.findUniqueOrThrow({ where: { id: job.id } })), replayed: false };
+      });
+      return create.catch((error: unknown) => {
+        if (error instanceof FileGone) return 'file_gone' as const;
+        throw error;
       });
     },
 

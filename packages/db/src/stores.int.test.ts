@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { type JobSpec, type MetricPoint, newId, type ProjectId } from '@rowsmith/contracts';
-import type { NewJob } from '@rowsmith/core';
+import { type FileId, type JobSpec, type MetricPoint, newId, type ProjectId } from '@rowsmith/contracts';
+import type { JobRecord, NewJob } from '@rowsmith/core';
 import { startPostgres, type TestPostgres } from '@rowsmith/testkit';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createApiKeyStore } from './api-key-store.js';
@@ -15,6 +15,7 @@ let postgres: TestPostgres;
 let database: Database;
 let url = '';
 let projectId: ProjectId;
+let trainingFile: FileId;
 let dispatch: LeadingDispatchStore;
 beforeAll(async () => {
   postgres = await startPostgres();
@@ -25,6 +26,7 @@ beforeEach(async () => {
   database = openDatabase(url);
   dispatch = createDispatchStore(database, url);
   projectId = (await createApiKeyStore(database).ensure({ hash: 'h', last4: '1234', name: 'test' })).projectId;
+  trainingFile = (await addFile()).id;
 });
 afterEach(async () => {
   await dispatch.close();
@@ -40,7 +42,7 @@ const newJob = (change: Partial<NewJob> = {}): NewJob => ({
   suffix: null,
   seed: 1,
   metadata: null,
-  trainingFile: newId('file', randomBytes),
+  trainingFile,
   validationFile: null,
   hyperparameters: { n_epochs: 1, batch_size: 1, learning_rate_multiplier: 1 },
   rowSparse: {} as NewJob['rowSparse'],
@@ -50,9 +52,14 @@ const newJob = (change: Partial<NewJob> = {}): NewJob => ({
 });
 const createJob = async (change: Partial<NewJob> = {}, idempotency?: { key: string; bodySha256: string }) => {
   const created = await createJobStore(database).create(newJob(change), idempotency);
-  if (created === 'other_body') throw new Error(created);
+  if (typeof created === 'string') throw new Error(created);
   return created.job;
 };
+const addFile = () =>
+  createFileStore(database).insert({
+    ...{ id: newId('file', randomBytes), projectId, filename: 'a', purpose: 'fine-tune', bytes: 3, sha256: 's', key: 'k' },
+    ...{ examples: 1, expiresAt: null },
+  });
 const begin = async (jobId: string, workerId = worker()) => {
   const attempt = await createAttemptStore(database).begin(jobId, workerId);
   if (attempt === 'not_runnable') throw new Error(attempt);
@@ -96,7 +103,8 @@ describe('jobs', () => {
       more = page.hasMore;
       after = seen.at(-1);
     }
-    expect([...seen].sort()).toEqual(made.map((j) => j.id).sort());
+    const newestFirst = (a: JobRecord, b: JobRecord) => b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1);
+    expect(seen).toEqual(made.sort(newestFirst).map((j) => j.id));
     expect((await jobs.list(projectId, { limit: 10, metadata: { parity: '1' } })).items).toHaveLength(3);
   });
 
@@ -104,32 +112,40 @@ describe('jobs', () => {
     const jobs = createJobStore(database);
     const key = { key: 'k', bodySha256: 'a' };
     const results = await Promise.all(Array.from({ length: 10 }, () => jobs.create(newJob(), key)));
-    const ids = results.map((r) => (r === 'other_body' ? r : r.job.id));
+    const ids = results.map((r) => (typeof r === 'string' ? r : r.job.id));
     expect(new Set(ids).size).toBe(1);
-    expect(results.filter((r) => r !== 'other_body' && !r.replayed)).toHaveLength(1);
+    expect(results.filter((r) => typeof r !== 'string' && !r.replayed)).toHaveLength(1);
     expect(await jobs.create(newJob(), { key: 'k', bodySha256: 'b' })).toBe('other_body');
     expect((await jobs.list(projectId, { limit: 10 })).items).toHaveLength(1);
   });
 
   test('a file in use is not deleted until its job is over', async () => {
     const files = createFileStore(database);
-    const file = await files.insert({
-      id: newId('file', randomBytes),
-      projectId,
-      filename: 'a',
-      purpose: 'fine-tune',
-      bytes: 3,
-      sha256: 's',
-      key: 'k',
-      examples: 1,
-      expiresAt: null,
-    });
+    const file = await addFile();
     const job = await createJob({ trainingFile: file.id });
     expect(await files.delete(projectId, file.id)).toBe('in_use');
     expect(await files.delete(foreign, file.id)).toBeNull();
     await createJobStore(database).cancel(projectId, job.id);
     expect(await files.delete(projectId, file.id)).toMatchObject({ id: file.id });
     expect(await files.get(projectId, file.id)).toBeNull();
+  });
+
+  test('a file deleted while its job is created: either it is in use or there is no job', async () => {
+    const jobs = createJobStore(database);
+    const outcomes = await Promise.all(
+      Array.from({ length: 12 }, async (_, i) => {
+        const file = await addFile();
+        const key = { key: `k${i}`, bodySha256: 'a' };
+        const job = newJob({ validationFile: file.id });
+        const [created, deleted] = await Promise.all([jobs.create(job, key), createFileStore(database).delete(projectId, file.id)]);
+        return [created === 'file_gone' ? created : 'created', deleted === 'in_use' ? deleted : 'deleted'].join(' ');
+      }),
+    );
+    for (const outcome of outcomes) expect(['created in_use', 'file_gone deleted']).toContain(outcome);
+    const gone = newJob({ validationFile: newId('file', randomBytes) });
+    expect(await jobs.create(gone, { key: 'once', bodySha256: 'a' })).toBe('file_gone');
+    // The key was not used up by it.
+    expect(await jobs.create(newJob(), { key: 'once', bodySha256: 'b' })).toMatchObject({ replayed: false });
   });
 });
 

@@ -92,6 +92,7 @@ export async function createJob(
       ? undefined
       : { key: idempotencyKey, bodySha256: createHash('sha256').update(canonicalJson(body)).digest('hex') },
   );
+  if (created === 'file_gone') throw badRequest('A file of the job was deleted meanwhile.', 'file_not_found', 'training_file');
   if (created === 'other_body') {
     throw new ApiError(422, {
       message: 'This Idempotency-Key was used with another body. Use a new key for another job.',

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type AdapterManifest, type JobSpec, newId, type PackedModelIndex, type ProjectId, type WorkerId } from '@rowsmith/contracts';
 import type { DispatchStore, JobRecord, JobStore, NewJob, ObjectStore, WakeQueue } from '@rowsmith/core';
-import { createApiKeyStore, createDispatchStore, createJobStore, type Database, openDatabase } from '@rowsmith/db';
+import { createApiKeyStore, createDispatchStore, createFileStore, createJobStore, type Database, openDatabase } from '@rowsmith/db';
 import { createWakeQueue } from '@rowsmith/queue';
 import { FsObjectStore } from '@rowsmith/storage';
 import { addTinyModel, startPostgres } from '@rowsmith/testkit';
@@ -129,6 +129,10 @@ export class WorkerStack {
     const id = newId('job', randomBytes);
     const file = newId('file', randomBytes);
     const { sha256, bytes } = await this.objects.put(`files/${file}`, Buffer.from(`${lines.join('\n')}\n`));
+    await createFileStore(this.database).insert({
+      ...{ id: file, projectId: this.projectId, filename: 'data.jsonl', purpose: 'fine-tune', bytes, sha256, key: `files/${file}` },
+      ...{ examples: lines.length, expiresAt: null },
+    });
     const hyperparameters = { n_epochs: 1, batch_size: 2, learning_rate_multiplier: 1 };
     const rowSparse: JobSpec['row_sparse'] = {
       ...{ rows: 3, scorer: 'l2', targets: ['q_proj', 'v_proj', 'down_proj'], layers: [0, 1], learning_rate: 0.01, lr_schedule: 'linear' },
@@ -155,7 +159,7 @@ export class WorkerStack {
       ...{ hyperparameters, rowSparse, spec, totalSteps: steps },
     };
     const created = await this.jobs.create(job);
-    if (created === 'other_body') throw new Error('unreachable: no idempotency key was given');
+    if (typeof created === 'string') throw new Error(`the job was not created: ${created}`);
     return created.job;
   }
 
