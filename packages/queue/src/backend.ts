@@ -1,4 +1,5 @@
 /** One choice, in one place: Redis when there is a URL for it, else the Postgres that holds the jobs anyway. */
+import { setTimeout } from 'node:timers/promises';
 import { createPostgresBackend, PostgresConnection, Queue, Worker, withBackend } from 'bullmq';
 import { Redis } from 'ioredis';
 
@@ -108,10 +109,16 @@ export async function migrateQueue({ databaseUrl }: { readonly databaseUrl: stri
   }
 }
 
-/** Resolves when the backend answers. BullMQ never recovers on Postgres when the server was down at construction, so this comes first. */
+/** Nobody answered in the time that was given; `cause` is the last attempt's failure (no server, wrong password, schema not migrated). */
+export class QueueUnavailableError extends Error {
+  override readonly name = 'QueueUnavailableError';
+  readonly code = 'queue_unavailable';
+}
+
+/** Resolves when the backend answers; rejects with QueueUnavailableError when `signal` ends first. BullMQ never recovers on Postgres when the server was down at construction, so this comes first. */
 export async function waitForBackend(backend: QueueBackend, signal: AbortSignal, everyMs = 500): Promise<void> {
-  for (;;) {
-    signal.throwIfAborted();
+  let last: unknown = signal.reason;
+  while (!signal.aborted) {
     try {
       if ('redisUrl' in backend) {
         const probe = new Redis(backend.redisUrl, { lazyConnect: true, maxRetriesPerRequest: 1, retryStrategy: () => null });
@@ -128,8 +135,16 @@ export async function waitForBackend(backend: QueueBackend, signal: AbortSignal,
         await probe.waitUntilReady().finally(() => probe.close());
       }
       return;
-    } catch {
-      await new Promise((next) => setTimeout(next, everyMs));
+    } catch (error) {
+      last = error;
+      await setTimeout(everyMs, undefined, { signal }).catch(() => undefined);
     }
   }
+  const kind = 'redisUrl' in backend ? 'Redis' : 'Postgres';
+  throw new QueueUnavailableError(
+    `the queue on ${kind} did not answer: ${last instanceof Error ? last.message || last.name : String(last)}`,
+    {
+      cause: last,
+    },
+  );
 }

@@ -1,2 +1,2 @@
-export { migrateQueue, type QueueBackend, type WorkerTiming } from './backend.js';
+export { migrateQueue, type QueueBackend, QueueUnavailableError, type WorkerTiming } from './backend.js';
 export { createWakeConsumer, createWakeQueue, productionTiming, type QueueOptions } from './wake-queue.js';
