@@ -5,7 +5,6 @@ import { freePort } from '@rowsmith/testkit';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './index.js';
-import { runningPostmaster } from './postmaster.js';
 
 let folder = '';
 let server: EmbeddedPostgres | null = null;
@@ -44,11 +43,19 @@ test('started, adopted, killed, recovered and stopped: one server at a time, not
   const adopted = await start();
   expect([adopted.pid, adopted.port]).toEqual([first.pid, first.port]);
 
+  // A backend in a long query does not notice that its postmaster dies, and holds the shared memory.
+  const busy = new pg.Client({ connectionString: first.url });
+  busy.on('error', () => undefined);
+  await busy.connect();
+  const long = busy.query('SELECT count(*) FROM generate_series(1, 1000000000)').catch((error: unknown) => error);
+  while (
+    (await query(first.url, "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%generate_series(1%' AND pid <> pg_backend_pid()")).length < 1
+  );
   process.kill(first.pid, 'SIGKILL');
-  while ((await runningPostmaster(join(folder, 'pg'))) !== null) await new Promise((next) => setImmediate(next));
   const recovered = await start();
   expect(recovered.pid).not.toBe(first.pid);
   expect(await query(recovered.url, 'SELECT x FROM kept')).toEqual([{ x: 1 }]);
+  expect(await long).toBeInstanceOf(Error);
 
   await recovered.stop();
   await expect(readFile(join(folder, 'pg', 'postmaster.pid'))).rejects.toThrow(/ENOENT/);

@@ -6,7 +6,8 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { binaries } from './binaries.js';
-import { runningPostmaster, stopPostmaster } from './postmaster.js';
+import { endOrphans } from './orphans.js';
+import { type Postmaster, runningPostmaster, stopPostmaster } from './postmaster.js';
 import { commandAs, type ServerUser, serverUser } from './server-user.js';
 
 const run = promisify(execFile);
@@ -33,10 +34,23 @@ export interface EmbeddedPostgres {
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const user = serverUser();
   const password = await initialise(options.dataDir, user);
-  const running = (await runningPostmaster(options.dataDir)) ?? (await launch(options, user, password));
+  const running = (await adoptable(options.dataDir, password)) ?? (await launch(options, user, password));
   const url = (database: string) => `postgresql://rowsmith:${password}@127.0.0.1:${running.port}/${database}`;
   await ensureDatabase(url('postgres'));
   return { url: url(databaseName), port: running.port, pid: running.pid, stop: () => stopPostmaster(running.pid) };
+}
+
+/** A server of the folder that answers. One that starts, recovers or is just dying is waited for: it answers in the end, or it is gone. */
+async function adoptable(dataDir: string, password: string): Promise<Postmaster | null> {
+  const deadline = performance.now() + startTimeoutMs;
+  for (let found = await runningPostmaster(dataDir); found !== null; found = await runningPostmaster(dataDir)) {
+    if (await answers(found.port, password)) return found;
+    if (performance.now() > deadline) {
+      throw new Error(`process ${found.pid} serves ${dataDir} but does not answer on port ${found.port}: stop it, then start again`);
+    }
+    await new Promise((next) => setTimeout(next, 25));
+  }
+  return null;
 }
 
 /** initdb into a folder beside, renamed when whole: a kill in the middle leaves nothing that is taken for a cluster. Returns the password. */
@@ -79,6 +93,7 @@ async function launch(
   user: ServerUser | null,
   password: string,
 ): Promise<{ pid: number; port: number }> {
+  await endOrphans(dataDir);
   const all = {
     listen_addresses: '127.0.0.1',
     port: String(port),
