@@ -5,16 +5,67 @@
  * Tensor names: `embed` [V,C], `final_norm` [C], `lm_head` [V,C] (absent when tied), and per layer i
  * `layers.i.attn_norm` [C], `layers.i.qkv` [(H+2K)D, C] (rows q|k|v), `layers.i.o` [C, HD], `layers.i.mlp_norm` [C],
  * `layers.i.gate_up` [2F, C] (rows gate|up), `layers.i.down` [C, F]. q and k rows are in Hugging Face's (rotate-half) order.
+ * Where the config says so: `layers.i.qkv_bias` [(H+2K)D], `layers.i.o_bias` [C], `layers.i.gate_up_bias` [2F], `layers.i.down_bias` [C],
+ * `layers.i.q_norm` and `layers.i.k_norm` [D], `layers.i.attn_post_norm` and `layers.i.mlp_post_norm` [C].
+ * Norm weights are stored as they multiply (Gemma's file holds w and computes 1 + w: here it is 1 + w).
  */
 import { type Static, Type } from 'typebox';
 import { nullable } from './errors.js';
 
 export const packedFormat = 'rowsmith-packed/1';
 
-/** One decoder described by data. A config field that is not understood is refused by the importer, never ignored. */
+export const decoderFamilies = ['llama', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gemma3', 'phi3'] as const;
+export type DecoderFamilyName = (typeof decoderFamilies)[number];
+
+const positive = Type.Number({ exclusiveMinimum: 0 });
+const frequencyFactors = Type.Array(positive, { minItems: 1 });
+
+/** How rotary frequencies theta^(-2i/dim), i in [0, dim/2), are stretched for long contexts; formulas as in transformers' modeling_rope_utils. */
+export const RopeScaling = Type.Union([
+  Type.Object({ kind: Type.Literal('linear'), factor: positive }, { additionalProperties: false }),
+  Type.Object(
+    {
+      kind: Type.Literal('llama3'),
+      factor: positive,
+      low_freq_factor: positive,
+      high_freq_factor: positive,
+      original_max_position_embeddings: Type.Integer({ minimum: 1 }),
+    },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal('longrope'),
+      short_factor: frequencyFactors,
+      long_factor: frequencyFactors,
+      original_max_position_embeddings: Type.Integer({
+        minimum: 1,
+        description: 'longer sequences take long_factor, all of their positions',
+      }),
+      attention_factor: Type.Number({ exclusiveMinimum: 0, description: 'multiplies cosines and sines' }),
+    },
+    { additionalProperties: false },
+  ),
+]);
+export type RopeScaling = Static<typeof RopeScaling>;
+
+export const Rope = Type.Object(
+  {
+    theta: positive,
+    dim: Type.Optional(Type.Integer({ minimum: 2, description: 'first dimensions of a head that rotate; absent: all' })),
+    scaling: Type.Optional(RopeScaling),
+  },
+  { additionalProperties: false },
+);
+export type Rope = Static<typeof Rope>;
+
+/**
+ * One decoder described by data: the importer translates a family's config.json to this, the engine knows no families. A config field that
+ * is not understood is refused by the importer, never ignored. Optional fields absent mean the plain Llama architecture.
+ */
 export const DecoderConfig = Type.Object(
   {
-    family: Type.Unsafe<'llama'>(Type.String({ enum: ['llama'] })),
+    family: Type.Unsafe<DecoderFamilyName>(Type.String({ enum: [...decoderFamilies], description: 'for names and export only' })),
     hidden_size: Type.Integer({ minimum: 1 }),
     n_layers: Type.Integer({ minimum: 1 }),
     n_heads: Type.Integer({ minimum: 1 }),
@@ -24,8 +75,25 @@ export const DecoderConfig = Type.Object(
     vocab_size: Type.Integer({ minimum: 2 }),
     max_position_embeddings: Type.Integer({ minimum: 1 }),
     norm_eps: Type.Number({ exclusiveMinimum: 0 }),
-    rope_theta: Type.Number({ exclusiveMinimum: 0 }),
+    rope_theta: Type.Number({ exclusiveMinimum: 0, description: 'of layers that `ropes` does not describe' }),
     tie_embeddings: Type.Boolean(),
+    activation: Type.Optional(Type.Unsafe<'silu' | 'gelu_tanh'>(Type.String({ enum: ['silu', 'gelu_tanh'], description: 'default silu' }))),
+    qkv_bias: Type.Optional(Type.Boolean()),
+    o_bias: Type.Optional(Type.Boolean()),
+    mlp_bias: Type.Optional(Type.Boolean()),
+    qk_norm: Type.Optional(Type.Boolean({ description: 'RMS norm of each query and key head before the rotation' })),
+    post_norms: Type.Optional(Type.Boolean({ description: 'RMS norm of the outputs of attention and feed-forward before they are added' })),
+    embed_scale: Type.Optional(positive),
+    attention_scale: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'default 1/sqrt(head_dim)' })),
+    attention_softcap: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'scores become cap * tanh(score / cap)' })),
+    logit_softcap: Type.Optional(positive),
+    windows: Type.Optional(
+      Type.Array(Type.Integer({ minimum: 0 }), {
+        description: 'per layer: a query sees itself and the window - 1 positions before it; 0 = all. Absent: all layers see all',
+      }),
+    ),
+    ropes: Type.Optional(Type.Array(Rope, { minItems: 1 })),
+    rope_of_layer: Type.Optional(Type.Array(Type.Integer({ minimum: 0 }), { description: 'per layer an index into ropes; absent: 0' })),
     bos_token_id: nullable(Type.Integer({ minimum: 0 })),
     eos_token_ids: Type.Array(Type.Integer({ minimum: 0 }), { description: 'any of them ends a generation' }),
     pad_token_id: nullable(Type.Integer({ minimum: 0 })),
