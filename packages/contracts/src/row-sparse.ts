@@ -1,12 +1,11 @@
 /** The `row_sparse` object of a job (api.md d.8): what the user may ask, and what it resolves to. */
-import { type Static, Type } from 'typebox';
+import { type Static, type TLiteral, type TOptional, type TSchema, type TUnion, Type } from 'typebox';
 
 /** The seven linears of a decoder block, in their Hugging Face names. */
 export const targetNames = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
 export type TargetName = (typeof targetNames)[number];
 
 const auto = Type.Literal('auto');
-const orAuto = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([auto, schema]);
 const literals = <T extends readonly string[]>(values: T) => Type.Unsafe<T[number]>(Type.String({ enum: [...values] }));
 
 export const scorerNames = ['l2', 'l1', 'random'] as const;
@@ -64,32 +63,22 @@ export const RowSparseConfig = Type.Object(
 );
 export type RowSparseConfig = Static<typeof RowSparseConfig>;
 
+/** Every field of the configuration may be left out or be "auto". */
+const requested = <F extends Record<string, TSchema>>(of: F) =>
+  Object.fromEntries(Object.entries(of).map(([name, schema]) => [name, Type.Optional(Type.Union([auto, schema]))])) as {
+    [K in keyof F]: TOptional<TUnion<[TLiteral<'auto'>, F[K]]>>;
+  };
+
 export const RowSparseRequest = Type.Object(
   {
-    rows: Type.Optional(orAuto(fields.rows)),
-    scorer: Type.Optional(orAuto(fields.scorer)),
-    targets: Type.Optional(orAuto(fields.targets)),
-    layers: Type.Optional(orAuto(fields.layers)),
-    learning_rate: Type.Optional(orAuto(fields.learning_rate)),
-    lr_schedule: Type.Optional(orAuto(fields.lr_schedule)),
-    warmup_ratio: Type.Optional(orAuto(fields.warmup_ratio)),
-    min_lr_ratio: Type.Optional(orAuto(fields.min_lr_ratio)),
-    weight_decay: Type.Optional(orAuto(fields.weight_decay)),
-    max_grad_norm: Type.Optional(orAuto(fields.max_grad_norm)),
-    max_seq_length: Type.Optional(orAuto(fields.max_seq_length)),
-    gradient_accumulation_steps: Type.Optional(orAuto(fields.gradient_accumulation_steps)),
-    max_steps: Type.Optional(orAuto(fields.max_steps)),
-    eval_every_steps: Type.Optional(orAuto(fields.eval_every_steps)),
-    checkpoint_every_seconds: Type.Optional(orAuto(fields.checkpoint_every_seconds)),
-    keep_checkpoints: Type.Optional(orAuto(fields.keep_checkpoints)),
-    train_on: Type.Optional(orAuto(fields.train_on)),
+    ...requested(fields),
     sample_prompts: Type.Optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 8192 }), {
         maxItems: 16,
         description: 'answered by the base before training and by the tuned model after it; shown as events',
       }),
     ),
-    sample_max_tokens: Type.Optional(orAuto(Type.Integer({ minimum: 1, maximum: 1024 }))),
+    sample_max_tokens: Type.Optional(Type.Union([auto, Type.Integer({ minimum: 1, maximum: 1024 })])),
   },
   { additionalProperties: false },
 );
