@@ -1,5 +1,6 @@
 /** The `row_sparse` object of a job (api.md d.8): what the user may ask, and what it resolves to. */
 import { type Static, type TLiteral, type TOptional, type TSchema, type TUnion, Type } from 'typebox';
+import { nullable } from './errors.js';
 
 /** The seven linears of a decoder block, in their Hugging Face names. */
 export const targetNames = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
@@ -13,7 +14,11 @@ export const scheduleNames = ['constant', 'linear', 'cosine', 'step'] as const;
 export const trainOnNames = ['assistant', 'last', 'all'] as const;
 export type ScorerName = (typeof scorerNames)[number];
 export type ScheduleName = (typeof scheduleNames)[number];
+export const exportNames = ['last', 'best'] as const;
+export type ExportName = (typeof exportNames)[number];
 export type TrainOn = (typeof trainOnNames)[number];
+export const memoryNames = ['auto', 'fast', 'low'] as const;
+export type MemoryName = (typeof memoryNames)[number];
 
 const Rows = Type.Union([
   Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'selected rows per matrix' }),
@@ -51,6 +56,49 @@ const fields = {
   checkpoint_every_seconds: Type.Number({ minimum: 0, maximum: 86400, description: '0 = after every step' }),
   keep_checkpoints: Type.Integer({ minimum: 1, maximum: 100 }),
   train_on: TrainOnSchema,
+  packing: Type.Boolean({
+    description: 'examples of a micro-batch run as one sequence without padding, each seeing itself alone; same steps and results',
+  }),
+  length_bucketing: Type.Boolean({ description: 'micro-batches of examples of similar length; each epoch still sees every example once' }),
+  keep_best: Type.Boolean({
+    description: 'a checkpoint at each lowest validation loss so far; the best one is never deleted while the job runs',
+  }),
+  export: literals(exportNames),
+  early_stopping_patience: Type.Integer({
+    minimum: 0,
+    maximum: 1000,
+    description: 'evaluations in a row without improvement that end the job; 0 = off',
+  }),
+  early_stopping_min_delta: Type.Number({
+    minimum: 0,
+    maximum: 100,
+    description: 'nats per token by which validation loss must fall to count as improved',
+  }),
+  memory: Type.Unsafe<MemoryName>(
+    Type.String({
+      enum: [...memoryNames],
+      description: 'fast keeps activations, low computes them again; auto: fast where it fits the worker',
+    }),
+  ),
+  sample_every_evals: Type.Integer({
+    minimum: 0,
+    maximum: 10_000,
+    description: 'sample prompts are answered at every n-th evaluation too; 0 = off',
+  }),
+  sample_temperature: Type.Number({ minimum: 0, maximum: 10, description: '0 = greedy' }),
+  sample_top_k: Type.Integer({ minimum: 0, maximum: 1_000_000, description: 'of the k likeliest tokens; 0 = of all' }),
+  sample_top_p: Type.Number({
+    exclusiveMinimum: 0,
+    maximum: 1,
+    description: 'of the fewest tokens that hold this share of probability; 1 = of all',
+  }),
+  warm_start_from: nullable(
+    Type.String({
+      minLength: 1,
+      maxLength: 100,
+      description: 'id of a succeeded job or of a checkpoint of the same base: its rows and updates are the start',
+    }),
+  ),
 };
 
 export const RowSparseConfig = Type.Object(

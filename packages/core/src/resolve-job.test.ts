@@ -34,6 +34,18 @@ test('everything automatic', () => {
       checkpoint_every_seconds: 30,
       keep_checkpoints: 3,
       train_on: 'assistant',
+      packing: true,
+      length_bucketing: false,
+      keep_best: true,
+      export: 'last',
+      early_stopping_patience: 0,
+      early_stopping_min_delta: 0,
+      memory: 'auto',
+      sample_every_evals: 0,
+      sample_temperature: 0,
+      sample_top_k: 0,
+      sample_top_p: 1,
+      warm_start_from: null,
       sample_prompts: [],
       sample_max_tokens: 64,
     },
@@ -85,4 +97,31 @@ test('steps: the last step of an epoch takes what is left', () => {
   expect(stepsOf(10, 4, 1, 2, 0)).toBe(6);
   expect(stepsOf(10, 4, 2, 2, 0)).toBe(4);
   expect(stepsOf(10, 4, 1, 2, 5)).toBe(5);
+});
+
+describe('evaluation and warm start', () => {
+  const withoutValidation = { ...facts, validationExamples: null };
+  test.each([
+    [{ keep_best: true }, withoutValidation, 'row_sparse.keep_best', /validation_file/],
+    [{ export: 'best' }, withoutValidation, 'row_sparse.export', /validation_file/],
+    [{ early_stopping_patience: 2 }, withoutValidation, 'row_sparse.early_stopping_patience', /validation_file/],
+    [{ export: 'best', keep_best: false }, facts, 'row_sparse.keep_best', /keep_best/],
+    [{ early_stopping_patience: 2, eval_every_steps: 0 }, facts, 'row_sparse.early_stopping_patience', /eval_every_steps/],
+    [{ sample_every_evals: 1 }, facts, 'row_sparse.sample_every_evals', /sample_prompts/],
+    [{ sample_every_evals: 1, sample_prompts: ['a'] }, withoutValidation, 'row_sparse.sample_every_evals', /validation_file/],
+    [{ warm_start_from: 'ftjob-1', targets: ['q_proj'] }, facts, 'row_sparse.targets', /its own rows/],
+  ] as const)('%j: %s names the field', (rowSparse, given, param, message) => {
+    const result = resolveJob({ ...body, row_sparse: rowSparse as unknown as NonNullable<CreateJobBody['row_sparse']> }, given);
+    expect(result).toMatchObject({ fault: { param, message: expect.stringMatching(message) } });
+  });
+
+  test('without a validation file nothing is kept as best; with one and these options the job resolves', () => {
+    expect(resolveJob(body, withoutValidation)).toMatchObject({ rowSparse: { keep_best: false, export: 'last' } });
+    expect(resolveJob({ ...body, row_sparse: { export: 'best', early_stopping_patience: 3 } }, facts)).toMatchObject({
+      rowSparse: { keep_best: true, export: 'best', early_stopping_patience: 3, early_stopping_min_delta: 0 },
+    });
+    expect(resolveJob({ ...body, row_sparse: { warm_start_from: 'ftjob-1', rows: 'auto' } }, facts)).toMatchObject({
+      rowSparse: { warm_start_from: 'ftjob-1' },
+    });
+  });
 });

@@ -77,10 +77,23 @@ export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | 
     checkpoint_every_seconds: given(asked.checkpoint_every_seconds) ?? 30,
     keep_checkpoints: given(asked.keep_checkpoints) ?? 3,
     train_on: given(asked.train_on) ?? 'assistant',
+    packing: given(asked.packing) ?? true,
+    length_bucketing: given(asked.length_bucketing) ?? false,
+    keep_best: given(asked.keep_best) ?? facts.validationExamples !== null,
+    export: given(asked.export) ?? 'last',
+    early_stopping_patience: given(asked.early_stopping_patience) ?? 0,
+    early_stopping_min_delta: given(asked.early_stopping_min_delta) ?? 0,
+    // Which of the two fits is known where it runs.
+    memory: asked.memory ?? 'auto',
+    sample_every_evals: given(asked.sample_every_evals) ?? 0,
+    sample_temperature: given(asked.sample_temperature) ?? 0,
+    sample_top_k: given(asked.sample_top_k) ?? 0,
+    sample_top_p: given(asked.sample_top_p) ?? 1,
+    warm_start_from: given(asked.warm_start_from) ?? null,
     sample_prompts: asked.sample_prompts ?? [],
     sample_max_tokens: given(asked.sample_max_tokens) ?? 64,
   };
-  const fault = faultOf(rowSparse, facts);
+  const fault = faultOf(rowSparse, facts) ?? evaluationFault(rowSparse, facts) ?? warmStartFault(asked, rowSparse);
   return fault ? { fault } : { seed: body.seed ?? facts.randomSeed, hyperparameters, rowSparse, totalSteps };
 }
 
@@ -111,4 +124,34 @@ function faultOf(config: RowSparseConfig, { model, trainingExamples }: JobFacts)
     }
   }
   return null;
+}
+
+/** What needs a validation loss needs a validation file. */
+function evaluationFault(config: RowSparseConfig, { validationExamples }: JobFacts): JobFault | null {
+  const { keep_best, export: exported, early_stopping_patience: patience } = config;
+  if (validationExamples === null) {
+    const missing = (param: string, what: string) => ({ param: `row_sparse.${param}`, message: `${what} needs a validation_file.` });
+    if (keep_best) return missing('keep_best', 'The best checkpoint is the one with the lowest validation loss: keep_best');
+    if (exported === 'best') return missing('export', "The adapter of the lowest validation loss: export 'best'");
+    if (patience > 0) return missing('early_stopping_patience', 'early_stopping_patience');
+  }
+  if (exported === 'best' && !keep_best)
+    return { param: 'row_sparse.keep_best', message: "export 'best' needs the best checkpoint: leave keep_best out or set it to true." };
+  if (patience > 0 && config.eval_every_steps === 0)
+    return {
+      param: 'row_sparse.early_stopping_patience',
+      message: 'Early stopping needs evaluations during training: set eval_every_steps.',
+    };
+  if (config.sample_every_evals > 0 && config.sample_prompts.length === 0)
+    return { param: 'row_sparse.sample_every_evals', message: 'There are no sample_prompts to answer.' };
+  if (config.sample_every_evals > 0 && validationExamples === null)
+    return { param: 'row_sparse.sample_every_evals', message: 'Without a validation_file there are no evaluations to sample at.' };
+  return null;
+}
+
+/** The rows come from the start: a choice of rows beside it would silently mean nothing. */
+function warmStartFault(asked: RowSparseRequest, { warm_start_from: from }: RowSparseConfig): JobFault | null {
+  if (from === null) return null;
+  const chosen = (['rows', 'scorer', 'targets', 'layers'] as const).find((name) => given(asked[name]) !== undefined);
+  return chosen ? { param: `row_sparse.${chosen}`, message: `warm_start_from brings its own rows: leave ${chosen} out.` } : null;
 }

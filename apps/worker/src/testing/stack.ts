@@ -138,6 +138,15 @@ export class WorkerStack {
       ...{ rows: 3, scorer: 'l2', targets: ['q_proj', 'v_proj', 'down_proj'], layers: [0, 1], learning_rate: 0.01, lr_schedule: 'linear' },
       ...{ warmup_ratio: 0.1, min_lr_ratio: 0, weight_decay: 0, max_grad_norm: 1, max_seq_length: 64, gradient_accumulation_steps: 6 },
       ...{ max_steps: steps, eval_every_steps: 20, checkpoint_every_seconds: 0, keep_checkpoints: 3, train_on: 'assistant' },
+      ...{
+        packing: true,
+        length_bucketing: false,
+        keep_best: false,
+        export: 'last',
+        early_stopping_patience: 0,
+        early_stopping_min_delta: 0,
+      },
+      ...{ memory: 'auto', sample_every_evals: 0, sample_temperature: 0, sample_top_k: 0, sample_top_p: 1, warm_start_from: null },
       ...{ sample_prompts: ['hi'], sample_max_tokens: 4, ...change },
     };
     const data = { key: `files/${file}`, sha256, bytes };
