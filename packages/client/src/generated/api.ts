@@ -3608,6 +3608,32 @@ export interface components {
                 keep_checkpoints: number;
                 /** @enum {string} */
                 train_on: "assistant" | "last" | "all";
+                /** @description examples of a micro-batch run as one sequence without padding, each seeing itself alone; same steps and results */
+                packing: boolean;
+                /** @description micro-batches of examples of similar length; each epoch still sees every example once */
+                length_bucketing: boolean;
+                /** @description a checkpoint at each lowest validation loss so far; the best one is never deleted while the job runs */
+                keep_best: boolean;
+                /** @enum {string} */
+                export: "last" | "best";
+                /** @description evaluations in a row without improvement that end the job; 0 = off */
+                early_stopping_patience: number;
+                /** @description nats per token by which validation loss must fall to count as improved */
+                early_stopping_min_delta: number;
+                /**
+                 * @description fast keeps activations, low computes them again; auto: fast where it fits the worker
+                 * @enum {string}
+                 */
+                memory: "auto" | "fast" | "low";
+                /** @description sample prompts are answered at every n-th evaluation too; 0 = off */
+                sample_every_evals: number;
+                /** @description 0 = greedy */
+                sample_temperature: number;
+                /** @description of the k likeliest tokens; 0 = of all */
+                sample_top_k: number;
+                /** @description of the fewest tokens that hold this share of probability; 1 = of all */
+                sample_top_p: number;
+                warm_start_from: string | null;
                 sample_prompts: string[];
                 sample_max_tokens: number;
             };
@@ -3723,6 +3749,18 @@ export interface components {
                 checkpoint_every_seconds?: "auto" | number;
                 keep_checkpoints?: "auto" | number;
                 train_on?: "auto" | ("assistant" | "last" | "all");
+                packing?: "auto" | boolean;
+                length_bucketing?: "auto" | boolean;
+                keep_best?: "auto" | boolean;
+                export?: "auto" | ("last" | "best");
+                early_stopping_patience?: "auto" | number;
+                early_stopping_min_delta?: "auto" | number;
+                memory?: "auto" | ("auto" | "fast" | "low");
+                sample_every_evals?: "auto" | number;
+                sample_temperature?: "auto" | number;
+                sample_top_k?: "auto" | number;
+                sample_top_p?: "auto" | number;
+                warm_start_from?: "auto" | (string | null);
                 /** @description answered by the base before training and by the tuned model after it; shown as events */
                 sample_prompts?: string[];
                 sample_max_tokens?: "auto" | number;
