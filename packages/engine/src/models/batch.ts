@@ -1,6 +1,7 @@
 import type { DecoderConfig } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
 import type { Batch, RowModule, RowPlan } from './causal-lm.js';
+import { partsOf } from './parts.js';
 
 /** Rows of [N, C] that predict a label, and the labels: the label of position t is predicted at t-1; a label at position 0 has no predictor. */
 export interface LabelledRows {
@@ -66,11 +67,26 @@ export function checkIndices(module: Pick<RowModule, 'name' | 'outFeatures'>, in
   }
 }
 
+/** Columns must be ascending, distinct and inside the linear. */
+export function checkColumns(module: Pick<RowModule, 'name' | 'inFeatures'>, columns: Int32Array): void {
+  let previous = -1;
+  for (const column of columns) {
+    if (column <= previous || column >= module.inFeatures)
+      throw new EngineError(
+        'user',
+        'invalid_rows',
+        `${module.name}: column ${column} after ${previous}; columns must ascend within [0, ${module.inFeatures})`,
+      );
+    previous = column;
+  }
+}
+
 export function checkPlan(plan: RowPlan, config: DecoderConfig): void {
   for (const module of plan.modules) {
     if (module.layer >= config.n_layers)
       throw new EngineError('user', 'invalid_rows', `${module.name}: the model has ${config.n_layers} layers`);
-    if (module.indices.length === 0) throw new EngineError('user', 'invalid_rows', `${module.name} has no rows: leave it out of the plan`);
+    if (partsOf(module).length === 0) throw new EngineError('user', 'invalid_rows', `${module.name} has no rows: leave it out of the plan`);
     checkIndices(module, module.indices);
+    checkColumns(module, module.columns ?? new Int32Array(0));
   }
 }

@@ -15,12 +15,15 @@ export interface LinearInfo {
   readonly inFeatures: number;
 }
 
-/** A linear with its selected output rows (ascending, within the linear, not within the packed matrix). */
+/** A linear with what is trained of it; never nothing. Ascending, within the linear, not within the packed matrix. */
 export interface RowModule extends LinearInfo {
+  /** Selected output rows; empty where only columns are trained. */
   readonly indices: Int32Array;
+  /** Selected input columns; absent: none. */
+  readonly columns?: Int32Array;
 }
 
-/** Modules in the order layer, then `targetNames`; those without rows are left out. */
+/** Modules in the order layer, then `targetNames`; those without rows and columns are left out. */
 export interface RowPlan {
   readonly modules: readonly RowModule[];
 }
@@ -33,6 +36,11 @@ export interface Batch {
   readonly ids: Int32Array;
   /** [B*T], unshifted: the label of position t is predicted at t-1; -100 does not count. */
   readonly labels: Int32Array;
+  /**
+   * Packed: the one row (size 1) holds sequences of these lengths one after the other, T their sum. Each has its own positions from 0 and
+   * sees itself alone, so losses and gradients are those of the padded form, within rounding.
+   */
+  readonly lengths?: Int32Array;
 }
 
 /** Sums over the labelled tokens of a batch; divide by `labelled` for means. Loss in nats. */
@@ -56,13 +64,17 @@ export interface CausalLM {
   readRows(linear: LinearInfo, indices: Int32Array): Float32Array;
   /** Overwrites rows in place: later forward passes see them. rows: [r, in] f32, stays the caller's. */
   writeRows(linear: LinearInfo, indices: Int32Array, rows: Handle): void;
+  /** Present (merged) columns of a linear, transposed. [c, out] f32, copied to the host. */
+  readColumns(linear: LinearInfo, columns: Int32Array): Float32Array;
+  /** Overwrites columns in place. values: [c, out] f32, stays the caller's. Touches every page of a mapped matrix: it becomes this process's own. */
+  writeColumns(linear: LinearInfo, columns: Int32Array, values: Handle): void;
   /** Scores need whole matrices: [out, in] of one linear, caller disposes. */
   readMatrix(linear: LinearInfo): Handle;
   /** Forward only. */
   loss(batch: Batch): LossSums;
   /**
-   * Forward and backward. grads: dD of every module of `plan`, [r, in] f32, of the *sum* of token losses times `scale`
-   * (pass 1 / labelled tokens of the accumulation window). Caller disposes. Nothing below the lowest module is differentiated.
+   * Forward and backward. grads, by `partsOf`'s keys: dD [r, in] and dE transposed [c, out], f32, of every module of `plan`, of the *sum* of token
+   * losses times `scale` (pass 1 / labelled tokens of the accumulation window). Caller disposes. Nothing below the lowest module is differentiated.
    */
   lossAndGrads(batch: Batch, plan: RowPlan, scale: number): LossSums & { readonly grads: ReadonlyMap<string, Handle> };
   /** [T, V] f32 on the host: for tests and fixtures on short inputs. */

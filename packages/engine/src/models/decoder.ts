@@ -3,11 +3,13 @@ import { EngineError } from '../errors.js';
 import { generateGreedy } from '../generate/greedy.js';
 import type { StockOps } from '../ops/stock-ops.js';
 import type { Handle } from '../runtime/handle.js';
-import { checkIds, checkIndices, checkLength, checkPlan, labelledRows } from './batch.js';
+import { checkColumns, checkIds, checkIndices, checkLength, checkPlan, labelledRows } from './batch.js';
 import type { Batch, CausalLM, GenerateOptions, LinearInfo, LossSums, RowModule, RowPlan } from './causal-lm.js';
+import { readColumns, writeColumns } from './columns.js';
 import { type LayerActivations, layerForward, layerWeights } from './layer.js';
 import { type LayerRows, layerBackward } from './layer-backward.js';
 import { linearsOf } from './layout.js';
+import { partsOf } from './parts.js';
 import { RopeTables } from './rope-tables.js';
 import { loadWeights, type ModelSource, type ModelWeights } from './weights.js';
 
@@ -57,8 +59,7 @@ class Decoder implements CausalLM {
 
   writeRows(linear: LinearInfo, indices: Int32Array, rows: Handle): void {
     checkIndices(linear, indices);
-    if (!this.weights.isWritable(linear.tensor))
-      throw new EngineError('user', 'invalid_rows', `${linear.name}: ${linear.tensor} is mapped read-only; name it in rowTensors`);
+    this.#checkWritable(linear);
     if (rows.shape.join() !== [indices.length, linear.inFeatures].join())
       throw new EngineError(
         'user',
@@ -67,6 +68,23 @@ class Decoder implements CausalLM {
       );
     if (indices.length === 0) return;
     this.ops.runtime.scope(() => this.ops.writeRows(this.weights.get(linear.tensor), this.#packedRows(linear, indices), rows));
+  }
+
+  readColumns(linear: LinearInfo, columns: Int32Array): Float32Array {
+    checkColumns(linear, columns);
+    return columns.length === 0 ? new Float32Array(0) : readColumns(this.ops, this.weights.get(linear.tensor), linear, columns);
+  }
+
+  writeColumns(linear: LinearInfo, columns: Int32Array, values: Handle): void {
+    checkColumns(linear, columns);
+    this.#checkWritable(linear);
+    if (values.shape.join() !== [columns.length, linear.outFeatures].join())
+      throw new EngineError(
+        'user',
+        'invalid_rows',
+        `${linear.name}: columns of [${values.shape}], expected [${columns.length},${linear.outFeatures}]`,
+      );
+    if (columns.length > 0) writeColumns(this.ops, this.weights.get(linear.tensor), linear, columns, values);
   }
 
   readMatrix(linear: LinearInfo): Handle {
@@ -93,7 +111,7 @@ class Decoder implements CausalLM {
     return runtime.scope((keep) => {
       const grads = new Map<string, Handle>();
       if (labelled.rows.length === 0) {
-        for (const module of plan.modules) grads.set(module.name, keep(ops.zeros([module.indices.length, module.inFeatures])));
+        for (const { key, ids, width } of plan.modules.flatMap(partsOf)) grads.set(key, keep(ops.zeros([ids.length, width])));
         return { lossSum: 0, correct: 0, labelled: 0, grads };
       }
       const lowest = Math.min(this.config.n_layers, ...plan.modules.map(({ layer }) => layer));
@@ -121,7 +139,7 @@ class Decoder implements CausalLM {
           const w = layerWeights(this.weights, layer);
           const activations = 'id' in kept ? layerForward(ops, w, this.config, kept, batch.size, batch.length, at).saved : kept;
           const result = layerBackward(context, w, activations, dy, rowsOfLayer(plan, layer), layer > lowest);
-          for (const [module, gradient] of result.rows) grads.set(module.name, keepLayer(gradient));
+          for (const [key, gradient] of result.gradients) grads.set(key, keepLayer(gradient));
           return result.dx && keepLayer(result.dx);
         });
         runtime.release(dy, ...('id' in kept ? [kept] : Object.values(kept as LayerActivations)));
@@ -186,6 +204,11 @@ class Decoder implements CausalLM {
       if (ids[i] === labels[i]) correct++;
     }
     return { lossSum, correct, labelled: labels.length };
+  }
+
+  #checkWritable({ name, tensor }: LinearInfo): void {
+    if (!this.weights.isWritable(tensor))
+      throw new EngineError('user', 'invalid_rows', `${name}: ${tensor} is mapped read-only; name it in rowTensors`);
   }
 
   #head(): Handle {

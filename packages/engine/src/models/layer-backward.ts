@@ -4,6 +4,7 @@ import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { RowModule } from './causal-lm.js';
 import { keyShape, type LayerActivations, type LayerWeights, queryShape } from './layer.js';
+import { partsOf } from './parts.js';
 import type { PositionTables } from './rope-tables.js';
 
 export interface BackwardContext {
@@ -18,15 +19,15 @@ export interface BackwardContext {
 export type LayerRows = ReadonlyMap<TargetName, RowModule>;
 
 export interface LayerGradients {
-  /** dD of each module with rows, [r, in]. */
-  readonly rows: ReadonlyMap<RowModule, Handle>;
-  /** With respect to the layer's input, [N, C]; undefined when nothing below has rows. */
+  /** dD [r, in] and dE transposed [c, out], by the key of the trained part. */
+  readonly gradients: ReadonlyMap<string, Handle>;
+  /** With respect to the layer's input, [N, C]; undefined when nothing below is trained. */
   readonly dx: Handle | undefined;
 }
 
 /**
- * Backward of one layer: dD = (G[:, S])^T X for selected rows, dX = G W through the merged weights (Li & Bhaskara, arXiv 2502.11439).
- * Stops as soon as no module further down has rows. Everything is in the caller's scope.
+ * Backward of one layer: dD = (G[:, S])^T X for selected rows, dE = G^T X[:, S] for selected columns, dX = G W through the merged weights
+ * (Li & Bhaskara, arXiv 2502.11439). Stops as soon as nothing further down is trained. Everything is in the caller's scope.
  */
 export function layerBackward(
   context: BackwardContext,
@@ -38,7 +39,7 @@ export function layerBackward(
 ): LayerGradients {
   const { ops, config } = context;
   const { norm_eps: eps, intermediate_size: F } = config;
-  const rows = new Map<RowModule, Handle>();
+  const gradients = new Map<string, Handle>();
   const selected = (...targets: TargetName[]) => targets.flatMap((target) => modules.get(target) ?? []);
   const down = selected('down_proj');
   const gateUp = selected('gate_proj', 'up_proj');
@@ -49,25 +50,25 @@ export function layerBackward(
   const needsFeedForward = needsAttention || gateUp.length > 0;
 
   if (!needsFeedForward) {
-    rowGradients(context, rows, down, [dy], ops.swiGlu(saved.gate, saved.up));
-    return { rows, dx: undefined };
+    partGradients(context, gradients, down, [dy], ops.swiGlu(saved.gate, saved.up));
+    return { gradients, dx: undefined };
   }
   const { act, dGate, dUp } = ops.swiGluBackward(ops.linearBackward(dy, w.down), saved.gate, saved.up);
-  rowGradients(context, rows, down, [dy], act);
+  partGradients(context, gradients, down, [dy], act);
   context.runtime.release(act);
 
   if (!needsAttention) {
-    rowGradients(context, rows, gateUp, [dGate, dUp], ops.rmsNorm(saved.afterAttention, w.mlpNorm, eps));
-    return { rows, dx: undefined };
+    partGradients(context, gradients, gateUp, [dGate, dUp], ops.rmsNorm(saved.afterAttention, w.mlpNorm, eps));
+    return { gradients, dx: undefined };
   }
   const dNormed = ops.add(ops.linearBackward(dGate, ops.sliceRows(w.gateUp, 0, F)), ops.linearBackward(dUp, ops.sliceRows(w.gateUp, F, F)));
   const attention = ops.rmsNormBackward(dNormed, saved.afterAttention, w.mlpNorm, eps, dy);
-  rowGradients(context, rows, gateUp, [dGate, dUp], attention.normed);
+  partGradients(context, gradients, gateUp, [dGate, dUp], attention.normed);
   context.runtime.release(dGate, dUp);
 
   const shape = queryShape(config, context.batch, context.length);
-  if (o.length > 0) rowGradients(context, rows, o, [attention.dx], ops.mergeHeads(saved.out, shape));
-  if (!needsProjections) return { rows, dx: undefined };
+  if (o.length > 0) partGradients(context, gradients, o, [attention.dx], ops.mergeHeads(saved.out, shape));
+  if (!needsProjections) return { gradients, dx: undefined };
 
   const keys = keyShape(config, context.batch, context.length);
   const dOut = ops.splitHeads(ops.linearBackward(attention.dx, w.o), shape);
@@ -78,25 +79,28 @@ export function layerBackward(
     ops.mergeHeads(dv, keys),
   ]);
   if (!below) {
-    rowGradients(context, rows, qkv, [dQkv], ops.rmsNorm(saved.x, w.attnNorm, eps));
-    return { rows, dx: undefined };
+    partGradients(context, gradients, qkv, [dQkv], ops.rmsNorm(saved.x, w.attnNorm, eps));
+    return { gradients, dx: undefined };
   }
   const input = ops.rmsNormBackward(ops.linearBackward(dQkv, w.qkv), saved.x, w.attnNorm, eps, attention.dx);
-  rowGradients(context, rows, qkv, [dQkv], input.normed);
-  return { rows, dx: input.dx };
+  partGradients(context, gradients, qkv, [dQkv], input.normed);
+  return { gradients, dx: input.dx };
 }
 
 /**
- * Modules that share the input x [N, in] share one product. outputs: gradients of the packed matrix's outputs, side by side: one [N, out of the
- * whole matrix], or one of equal width for each of its parts.
+ * Modules that share the input x [N, in] share one product for their rows. outputs: gradients of the packed matrix's outputs, side by side: one
+ * [N, out of the whole matrix], or one of equal width for each of its parts.
  */
-function rowGradients(
-  { runtime, ops }: BackwardContext,
-  rows: Map<RowModule, Handle>,
-  modules: readonly RowModule[],
+function partGradients(
+  context: BackwardContext,
+  gradients: Map<string, Handle>,
+  trained: readonly RowModule[],
   outputs: readonly Handle[],
   x: Handle,
 ): void {
+  const { runtime, ops } = context;
+  for (const module of trained) columnGradient(context, gradients, module, outputs, x);
+  const modules = trained.filter(({ indices }) => indices.length > 0);
   if (modules.length === 0) return;
   const width = outputs[0]?.shape[1] ?? 0;
   const columns = outputs.flatMap((gradient, part) => {
@@ -109,7 +113,28 @@ function rowGradients(
   let start = 0;
   for (const module of modules) {
     const count = module.indices.length;
-    rows.set(module, modules.length === 1 ? gradient : ops.sliceRows(gradient, start, count));
+    gradients.set(module.name, modules.length === 1 ? gradient : ops.sliceRows(gradient, start, count));
     start += count;
+  }
+}
+
+/** (X[:, S])^T G: [c, out]. */
+function columnGradient(
+  { runtime, ops }: BackwardContext,
+  gradients: Map<string, Handle>,
+  module: RowModule,
+  outputs: readonly Handle[],
+  x: Handle,
+): void {
+  for (const { axis, key, ids } of partsOf(module)) {
+    if (axis !== 'columns') continue;
+    const width = outputs[0]?.shape[1] ?? 0;
+    const output = outputs[Math.floor(module.rowOffset / width)] as Handle;
+    const gradient = runtime.scope((keep) => {
+      const g = module.outFeatures === width ? output : ops.sliceColumns(output, module.rowOffset % width, module.outFeatures);
+      const inputs = ops.gatherColumns(x, runtime.upload(ids, [ids.length], 'i32', true));
+      return keep(ops.rowGradient(inputs, g));
+    });
+    gradients.set(key, gradient);
   }
 }

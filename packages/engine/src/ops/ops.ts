@@ -17,6 +17,16 @@ export interface HeadShape {
   readonly headDim: number;
 }
 
+/** What a query of causal attention sees besides "itself and what is before it"; absent: all of that, scores as they are. */
+export interface AttentionMask {
+  /** A query sees itself and the `window - 1` positions before it; 0: all. */
+  readonly window?: number;
+  /** A score s counts as softcap * tanh(s / softcap). */
+  readonly softcap?: number;
+  /** First visible key of each query, in [0, query]: [T] for all sequences, or [B, T]; i32. Packed examples: the start of the query's example. */
+  readonly starts?: Handle;
+}
+
 /** Rotations of positions 0..T-1: cosines and signed sines, [T, G*D] for queries (scaled by 1/sqrt(D)), [T, D] for keys. */
 export interface RopeTable {
   readonly cos: Handle;
@@ -38,10 +48,14 @@ export interface Ops {
   gatherRows(x: Handle, ids: Handle): Handle;
   /** x[:, ids[i]]. x: [N, m], ids: [r] i32 → [N, r]. */
   gatherColumns(x: Handle, ids: Handle): Handle;
+  /** x[:, start : start + count], a copy. x: [N, m] */
+  sliceColumns(x: Handle, start: number, count: number): Handle;
   /** Zeros [count, width] with rows[i] at ids[i]. ids: [n] i32, distinct. */
   scatterRows(rows: Handle, ids: Handle, count: number): Handle;
   /** x[ids[i]] = rows[i], in x's own memory. ids: [r] i32, distinct. */
   writeRows(x: Handle, ids: Handle, rows: Handle): void;
+  /** The flattened x at ids[i] becomes the flattened values at i, in x's own memory. ids: [n] i32, distinct. */
+  writeElements(x: Handle, ids: Handle, values: Handle): void;
 
   // Elementwise, with broadcasting
   add(a: Handle, b: Handle): Handle;
@@ -54,6 +68,8 @@ export interface Ops {
   abs(x: Handle): Handle;
   square(x: Handle): Handle;
   sqrt(x: Handle): Handle;
+  /** cap * tanh(x / cap) */
+  softcap(x: Handle, cap: number): Handle;
 
   // Reductions
   /** [] */
@@ -93,16 +109,17 @@ export interface Ops {
   /** [B, K, T*G, D] → [N, H*D] */
   mergeHeads(x: Handle, shape: HeadShape): Handle;
   /** Causal; q is scaled already. out: [B, K, T*G, D], lse: [B, K, T*G, 1] (log of the sum of exponentials, for the backward pass). */
-  causalAttention(q: Handle, k: Handle, v: Handle, shape: HeadShape): { readonly out: Handle; readonly lse: Handle };
+  causalAttention(q: Handle, k: Handle, v: Handle, shape: HeadShape, mask?: AttentionMask): { readonly out: Handle; readonly lse: Handle };
   /** Same without `lse`. */
-  causalAttentionForward(q: Handle, k: Handle, v: Handle, shape: HeadShape): Handle;
-  /** Every query sees every key: decoding one position. q: [B, K, G, D], k, v: [B, K, t, D] → [B, K, G, D] */
-  fullAttention(q: Handle, k: Handle, v: Handle): Handle;
+  causalAttentionForward(q: Handle, k: Handle, v: Handle, shape: HeadShape, mask?: AttentionMask): Handle;
+  /** Every query sees every key: decoding one position. q: [B, K, G, D], k, v: [B, K, t, D] → [B, K, G, D]. softcap: as AttentionMask's. */
+  fullAttention(q: Handle, k: Handle, v: Handle, softcap?: number): Handle;
   /** Gradients with respect to (scaled) q, k, v. out, dOut: [B, K, T*G, D]. */
   causalAttentionBackward(
     dOut: Handle,
     saved: { readonly q: Handle; readonly k: Handle; readonly v: Handle; readonly out: Handle; readonly lse: Handle },
     shape: HeadShape,
+    mask?: AttentionMask,
   ): { readonly dq: Handle; readonly dk: Handle; readonly dv: Handle };
   /** Appends on the sequence dimension: [B, K, t, D] and [B, K, u, D] → [B, K, t+u, D] */
   appendSequence(past: Handle, next: Handle): Handle;

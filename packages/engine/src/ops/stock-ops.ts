@@ -1,7 +1,7 @@
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { Operators } from './operators.js';
-import type { HeadShape, Ops, RopeTable } from './ops.js';
+import type { AttentionMask, HeadShape, Ops, RopeTable } from './ops.js';
 import { StockAttention } from './stock-attention.js';
 import { crossEntropy } from './stock-cross-entropy.js';
 import { rmsNorm, rmsNormBackward } from './stock-norm.js';
@@ -50,6 +50,9 @@ export class StockOps implements Ops {
   gatherColumns(x: Handle, ids: Handle): Handle {
     return this.o.gather(x, ids, 1);
   }
+  sliceColumns(x: Handle, start: number, count: number): Handle {
+    return this.#scoped(() => this.o.slice(x, [0, start], [x.shape[0] ?? 0, count]));
+  }
   scatterRows(rows: Handle, ids: Handle, count: number): Handle {
     return this.#scoped(() => {
       const [n = 0, ...rest] = rows.shape;
@@ -58,6 +61,10 @@ export class StockOps implements Ops {
   }
   writeRows(x: Handle, ids: Handle, rows: Handle): void {
     this.runtime.release(this.runtime.execute('InplaceUpdate', [x, ids, rows]));
+  }
+  writeElements(x: Handle, ids: Handle, values: Handle): void {
+    // A reshape shares its argument's memory, so this writes into x.
+    this.runtime.scope(() => this.writeRows(this.o.reshape(x, [-1]), ids, this.o.reshape(values, [-1])));
   }
 
   add(a: Handle, b: Handle): Handle {
@@ -86,6 +93,10 @@ export class StockOps implements Ops {
   }
   sqrt(x: Handle): Handle {
     return this.o.unary('Sqrt', x);
+  }
+
+  softcap(x: Handle, cap: number): Handle {
+    return this.#scoped(() => this.scale(this.o.unary('Tanh', this.scale(x, 1 / cap)), cap));
   }
 
   sumAll(x: Handle): Handle {
@@ -139,22 +150,26 @@ export class StockOps implements Ops {
   mergeHeads(x: Handle, shape: HeadShape): Handle {
     return mergeHeads(this.o, x, shape);
   }
-  causalAttention(q: Handle, k: Handle, v: Handle, shape: HeadShape): { out: Handle; lse: Handle } {
-    const { out, lse } = this.#attention.forward(q, k, v, shape, true);
+  causalAttention(q: Handle, k: Handle, v: Handle, shape: HeadShape, mask?: AttentionMask): { out: Handle; lse: Handle } {
+    const { out, lse } = this.#attention.forward(q, k, v, shape, true, mask);
     return { out, lse: lse as Handle };
   }
-  causalAttentionForward(q: Handle, k: Handle, v: Handle, shape: HeadShape): Handle {
-    return this.#attention.forward(q, k, v, shape, false).out;
+  causalAttentionForward(q: Handle, k: Handle, v: Handle, shape: HeadShape, mask?: AttentionMask): Handle {
+    return this.#attention.forward(q, k, v, shape, false, mask).out;
   }
-  fullAttention(q: Handle, k: Handle, v: Handle): Handle {
-    return this.#scoped(() => this.o.batchMatMul(this.o.unary('Softmax', this.o.batchMatMul(q, k, 'y')), v));
+  fullAttention(q: Handle, k: Handle, v: Handle, softcap?: number): Handle {
+    return this.#scoped(() => {
+      const scores = this.o.batchMatMul(q, k, 'y');
+      return this.o.batchMatMul(this.o.unary('Softmax', softcap ? this.softcap(scores, softcap) : scores), v);
+    });
   }
   causalAttentionBackward(
     dOut: Handle,
     saved: { q: Handle; k: Handle; v: Handle; out: Handle; lse: Handle },
     shape: HeadShape,
+    mask?: AttentionMask,
   ): { dq: Handle; dk: Handle; dv: Handle } {
-    return this.#attention.backward(dOut, saved, shape);
+    return this.#attention.backward(dOut, saved, shape, mask);
   }
   appendSequence(past: Handle, next: Handle): Handle {
     return this.o.concat([past, next], 2);

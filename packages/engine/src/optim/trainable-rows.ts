@@ -1,17 +1,23 @@
-import type { CheckpointState, RowDelta } from '@rowsmith/contracts';
+import type { CheckpointState, ModuleRows, RowDelta } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
-import type { CausalLM, RowModule, RowPlan } from '../models/causal-lm.js';
+import type { CausalLM, RowPlan } from '../models/causal-lm.js';
+import { partsOf, type TrainedPart } from '../models/parts.js';
 import type { StockOps } from '../ops/stock-ops.js';
 import type { Handle } from '../runtime/handle.js';
 import { type AdamState, adamwStep } from './adamw.js';
 import { clipScale, globalNorm } from './clip.js';
+import { withCrossings } from './crossings.js';
 
-/** The modules of one input width, their rows stacked in the plan's order into [R, width] buffers. */
+/** The trained parts of one width, stacked in the plan's order into [R, width] buffers. */
+interface PlacedPart extends TrainedPart {
+  readonly start: number;
+}
+
 interface Stack {
   readonly width: number;
   readonly rows: number;
-  readonly modules: readonly { readonly module: RowModule; readonly start: number }[];
-  /** Rows of the untouched model, [R, width]. */
+  readonly parts: readonly PlacedPart[];
+  /** Rows and transposed columns of the untouched model, [R, width]. */
   readonly base: Handle;
   state: AdamState;
   /** Sum over the micro-steps of the window, [R, width]; undefined: none yet. */
@@ -31,8 +37,8 @@ export interface UpdateOptions {
 export type Buffers = CheckpointState['buffers'];
 
 /**
- * Masters of the selected rows: D (zero at first), Adam's m and v, and the base rows; the model holds f32(base + D) in those rows.
- * Owns its buffers until `dispose`, which gives the model its base rows back.
+ * Masters of the selected rows and columns: D and E (zero at first), Adam's m and v, and the base values; the model holds f32(base + D) in
+ * the rows, f32(base + E) in the columns, f32(base + f32(D + E)) where they cross. Owns its buffers until `dispose`, which gives the model its base back.
  */
 export class TrainableRows {
   readonly #stacks: Stack[];
@@ -44,10 +50,11 @@ export class TrainableRows {
     plan: RowPlan,
     saved?: Buffers,
   ) {
-    const widths = [...new Set(plan.modules.map(({ inFeatures }) => inFeatures))].sort((a, b) => a - b);
-    const groups = widths.map((width) => plan.modules.filter(({ inFeatures }) => inFeatures === width));
+    const parts = plan.modules.flatMap(partsOf);
+    const widths = [...new Set(parts.map(({ width }) => width))].sort((a, b) => a - b);
+    const groups = widths.map((width) => parts.filter((part) => part.width === width));
     if (saved) checkBuffers(groups, saved);
-    this.#stacks = groups.map((modules) => this.#stack(modules, saved));
+    this.#stacks = groups.map((group) => this.#stack(group, saved));
     if (saved) this.#writeBack();
   }
 
@@ -57,7 +64,7 @@ export class TrainableRows {
     const { runtime } = ops;
     for (const stack of this.#stacks) {
       const sum = runtime.scope((keep) => {
-        const parts = stack.modules.map(({ module }) => grads.get(module.name) as Handle);
+        const parts = stack.parts.map(({ key }) => grads.get(key) as Handle);
         const stacked = ops.concatRows(parts); // [R, width]
         return keep(stack.gradient ? ops.add(stack.gradient, stacked) : stacked);
       });
@@ -100,56 +107,76 @@ export class TrainableRows {
 
   /** Copies on the host, in the order of the model's linears. Waits for the device. */
   delta(): RowDelta {
-    const deltas = this.#stacks.flatMap(({ width, modules, state }) => {
+    const byName = new Map<string, ModuleRows>();
+    for (const { width, parts, state } of this.#stacks) {
       const stacked = this.#read(state.delta);
-      return modules.map(({ module, start }) => {
-        const { indices, outFeatures, inFeatures } = module;
-        const delta = stacked.slice(start * width, (start + indices.length) * width);
-        return [module.name, { indices: indices.slice(), delta, outFeatures, inFeatures }] as const;
-      });
-    });
-    const byName = new Map(deltas);
-    return new Map(this.model.linears.flatMap(({ name }) => (byName.has(name) ? [[name, byName.get(name) as ModuleDelta] as const] : [])));
+      for (const { module, axis, ids, start } of parts) {
+        const { name, outFeatures, inFeatures } = module;
+        const update = stacked.slice(start * width, (start + ids.length) * width);
+        const known = byName.get(name) ?? { indices: new Int32Array(0), delta: new Float32Array(0), outFeatures, inFeatures };
+        const part = axis === 'rows' ? { indices: ids.slice(), delta: update } : { columns: ids.slice(), columnDelta: update };
+        byName.set(name, { ...known, ...part });
+      }
+    }
+    return new Map(this.model.linears.flatMap(({ name }) => (byName.has(name) ? [[name, byName.get(name) as ModuleRows] as const] : [])));
   }
 
   /** The model's rows become the base again, bit for bit; frees everything. */
   dispose(): void {
+    for (const axis of axes)
+      for (const stack of this.#stacks) for (const part of stack.parts) if (part.axis === axis) this.#write(part, stack.base);
     for (const stack of this.#stacks.splice(0)) {
-      this.#write(stack, stack.base);
       this.#dropGradient(stack);
       this.ops.runtime.release(stack.base, stack.state.delta, stack.state.m, stack.state.v);
     }
   }
 
-  #stack(group: readonly RowModule[], saved: Buffers | undefined): Stack {
+  #stack(group: readonly TrainedPart[], saved: Buffers | undefined): Stack {
     const { runtime } = this.ops;
-    const width = group[0]?.inFeatures ?? 0;
+    const width = group[0]?.width ?? 0;
     let rows = 0;
-    const modules = group.map((module) => {
+    const parts = group.map((part) => {
       const start = rows;
-      rows += module.indices.length;
-      return { module, start };
+      rows += part.ids.length;
+      return { ...part, start };
     });
     const base = new Float32Array(rows * width);
-    for (const { module, start } of modules) base.set(this.model.readRows(module, module.indices), start * width);
+    for (const { module, axis, ids, start } of parts)
+      base.set(axis === 'rows' ? this.model.readRows(module, ids) : this.model.readColumns(module, ids), start * width);
     const upload = (data: Float32Array) => runtime.own(runtime.upload(data, [rows, width], 'f32'));
     const initial = (role: BufferRole) => upload(saved?.get(bufferName(role, width))?.data.slice() ?? new Float32Array(rows * width));
     const state = { delta: initial('delta'), m: initial('adam_m'), v: initial('adam_v') };
-    return { width, rows, modules, base: upload(base), state, gradient: undefined };
+    return { width, rows, parts, base: upload(base), state, gradient: undefined };
   }
 
+  /** All rows, then all columns: these overwrite the crossings with the sum of both updates. */
   #writeBack(): void {
+    const { ops } = this;
+    const placed = this.#stacks.flatMap((stack) => stack.parts.map((part) => ({ stack, part })));
     for (const stack of this.#stacks)
-      this.ops.runtime.scope(() => {
-        this.#write(stack, this.ops.add(stack.base, stack.state.delta)); // [R, width]
+      ops.runtime.scope(() => {
+        const rows = stack.parts.filter(({ axis }) => axis === 'rows');
+        const sum = rows.length > 0 ? ops.add(stack.base, stack.state.delta) : stack.base; // [R, width]
+        for (const part of rows) this.#write(part, sum);
       });
+    for (const { stack, part } of placed)
+      if (part.axis === 'columns')
+        ops.runtime.scope(() => {
+          const rows = placed.find((other) => other.part.axis === 'rows' && other.part.module === part.module);
+          const slice = (of: Handle, { start, ids }: PlacedPart) => ops.sliceRows(of, start, ids.length);
+          const e = slice(stack.state.delta, part);
+          const update = rows ? withCrossings(ops, part.module, slice(rows.stack.state.delta, rows.part), e) : e;
+          this.model.writeColumns(part.module, part.ids, ops.add(slice(stack.base, part), update));
+        });
   }
 
-  #write({ modules }: Stack, stacked: Handle): void {
-    for (const { module, start } of modules)
-      this.ops.runtime.scope(() => {
-        this.model.writeRows(module, module.indices, this.ops.sliceRows(stacked, start, module.indices.length));
-      });
+  /** stacked: [R, width], of which the part's rows are written. */
+  #write({ module, axis, ids, start }: PlacedPart, stacked: Handle): void {
+    this.ops.runtime.scope(() => {
+      const values = this.ops.sliceRows(stacked, start, ids.length);
+      if (axis === 'rows') this.model.writeRows(module, ids, values);
+      else this.model.writeColumns(module, ids, values);
+    });
   }
 
   #dropGradient(stack: Stack): void {
@@ -167,18 +194,17 @@ export class TrainableRows {
   }
 }
 
-type ModuleDelta = RowDelta extends ReadonlyMap<string, infer M> ? M : never;
-
+const axes = ['rows', 'columns'] as const;
 const bufferRoles = ['delta', 'adam_m', 'adam_v'] as const;
 type BufferRole = (typeof bufferRoles)[number];
 const stateKey = { delta: 'delta', adam_m: 'm', adam_v: 'v' } as const satisfies Record<BufferRole, keyof AdamState>;
 const bufferName = (role: BufferRole, width: number): string => `${role}.${width}`;
 
-function checkBuffers(groups: readonly (readonly RowModule[])[], saved: Buffers): void {
+function checkBuffers(groups: readonly (readonly TrainedPart[])[], saved: Buffers): void {
   const mismatch = (message: string) => new EngineError('infra', 'checkpoint_mismatch', message);
   for (const group of groups) {
-    const width = group[0]?.inFeatures ?? 0;
-    const rows = group.reduce((sum, { indices }) => sum + indices.length, 0);
+    const width = group[0]?.width ?? 0;
+    const rows = group.reduce((sum, { ids }) => sum + ids.length, 0);
     for (const role of bufferRoles) {
       const name = bufferName(role, width);
       const buffer = saved.get(name);

@@ -1,57 +1,100 @@
-import type { RowDelta } from '@rowsmith/contracts';
+import type { ModuleRows, RowDelta } from '@rowsmith/contracts';
 import type { Engine } from '../engine.js';
 import { EngineError } from '../errors.js';
-import type { CausalLM, RowModule } from '../models/causal-lm.js';
+import type { CausalLM, RowPlan } from '../models/causal-lm.js';
+import { partsOf, type TrainedPart } from '../models/parts.js';
 import { planFromIndices } from './plan-from-indices.js';
 
-/** Rows of a linear as the model holds them. Key: name of the linear; [r, in] f32. */
+/** Rows [r, in] and transposed columns [c, out] as the model holds them, f32. Keys: the linear's name, and `columnsKey` of it. */
 export type RowValues = ReadonlyMap<string, Float32Array>;
 
 /** What `removeRows` needs to undo `applyRows`. */
 export interface AppliedRows {
-  readonly modules: readonly RowModule[];
+  readonly parts: readonly TrainedPart[];
   readonly base: RowValues;
 }
 
 /**
- * Makes a base model the tuned one, in place: W[s_k] = f32(W[s_k] + D[k]), the same bits that training held.
- * Throws EngineError `checkpoint_mismatch` before anything is written when a module does not fit the model.
+ * Makes a base model the tuned one, in place: W[s_k] = f32(W[s_k] + D[k]), likewise columns, f32(W + f32(D + E)) where they cross: the same bits
+ * that training held. Throws EngineError `checkpoint_mismatch` before anything is written when a module does not fit the model.
  */
 export function applyRows(engine: Engine, model: CausalLM, delta: RowDelta): AppliedRows {
-  const { modules } = planFromIndices(model, new Map(Array.from(delta, ([name, { indices }]) => [name, indices])));
-  for (const { name, inFeatures, outFeatures } of modules) {
-    const rows = delta.get(name);
-    if (rows?.inFeatures !== inFeatures || rows.outFeatures !== outFeatures || rows.delta.length !== rows.indices.length * inFeatures)
+  const plan = planOf(model, delta);
+  for (const { name, inFeatures, outFeatures } of plan.modules)
+    if (!fits(delta.get(name), inFeatures, outFeatures))
       throw new EngineError(
         'infra',
         'checkpoint_mismatch',
         `${name} is [${outFeatures}, ${inFeatures}] here; the rows are of another shape`,
       );
-  }
-  const base = new Map(modules.map((module) => [module.name, model.readRows(module, module.indices)]));
-  for (const module of modules) {
-    const update = delta.get(module.name)?.delta ?? new Float32Array(0);
-    // The sum of two f32 in f64, rounded once more to f32, is the f32 sum.
-    const tuned = (base.get(module.name) as Float32Array).map((value, i) => value + (update[i] as number));
-    overwrite(engine, model, module, tuned);
-  }
-  return { modules, base };
+  const parts = plan.modules.flatMap(partsOf);
+  const base = valuesOf(model, parts);
+  // Rows, then columns: the crossings are written last, with the sum of both updates.
+  for (const axis of ['rows', 'columns'] as const)
+    for (const part of parts) {
+      if (part.axis !== axis) continue;
+      const update = updateOf(part, delta.get(part.module.name) as ModuleRows);
+      // The sum of two f32 in f64, rounded once more to f32, is the f32 sum.
+      overwrite(
+        engine,
+        model,
+        part,
+        (base.get(part.key) as Float32Array).map((value, i) => value + (update[i] as number)),
+      );
+    }
+  return { parts, base };
 }
 
 /** Restores the base, bit for bit. */
-export function removeRows(engine: Engine, model: CausalLM, { modules, base }: AppliedRows): void {
-  for (const module of modules) overwrite(engine, model, module, base.get(module.name) as Float32Array);
+export function removeRows(engine: Engine, model: CausalLM, { parts, base }: AppliedRows): void {
+  for (const part of parts) overwrite(engine, model, part, base.get(part.key) as Float32Array);
 }
 
-/** The present rows of every module of `delta`: what an export must equal. */
+/** The present rows and columns of every module of `delta`: what an export must equal. */
 export function effectiveRows(model: CausalLM, delta: RowDelta): RowValues {
-  const { modules } = planFromIndices(model, new Map(Array.from(delta, ([name, { indices }]) => [name, indices])));
-  return new Map(modules.map((module) => [module.name, model.readRows(module, module.indices)]));
+  return valuesOf(model, planOf(model, delta).modules.flatMap(partsOf));
 }
 
-function overwrite({ ops }: Engine, model: CausalLM, module: RowModule, rows: Float32Array): void {
+function planOf(model: CausalLM, delta: RowDelta): RowPlan {
+  const rows = [...delta].flatMap(([name, { indices }]) => (indices.length > 0 ? [[name, indices] as const] : []));
+  const columns = [...delta].flatMap(([name, { columns }]) => (columns?.length ? [[name, columns] as const] : []));
+  return planFromIndices(model, new Map(rows), new Map(columns));
+}
+
+function fits(rows: ModuleRows | undefined, inFeatures: number, outFeatures: number): boolean {
+  return (
+    rows?.inFeatures === inFeatures &&
+    rows.outFeatures === outFeatures &&
+    rows.delta.length === rows.indices.length * inFeatures &&
+    (rows.columnDelta?.length ?? 0) === (rows.columns?.length ?? 0) * outFeatures
+  );
+}
+
+/** D, or E^T with D added where they cross. */
+function updateOf({ axis, module, ids }: TrainedPart, { indices, delta, columnDelta }: ModuleRows): Float32Array {
+  if (axis === 'rows') return delta;
+  const { inFeatures, outFeatures } = module;
+  const update = Float32Array.from(columnDelta ?? []);
+  ids.forEach((column, l) => {
+    indices.forEach((row, k) => {
+      const at = l * outFeatures + row;
+      update[at] = (update[at] as number) + (delta[k * inFeatures + column] as number);
+    });
+  });
+  return update;
+}
+
+function valuesOf(model: CausalLM, parts: readonly TrainedPart[]): RowValues {
+  return new Map(
+    parts.map(({ key, axis, module, ids }) => [key, axis === 'rows' ? model.readRows(module, ids) : model.readColumns(module, ids)]),
+  );
+}
+
+function overwrite({ ops }: Engine, model: CausalLM, { axis, module, ids, width }: TrainedPart, values: Float32Array): void {
   const { runtime } = ops;
   runtime.scope(() => {
-    model.writeRows(module, module.indices, runtime.upload(rows, [module.indices.length, module.inFeatures], 'f32', true));
+    const handle = runtime.upload(values, [ids.length, width], 'f32', true);
+    if (axis === 'rows') model.writeRows(module, ids, handle);
+    else model.writeColumns(module, ids, handle);
   });
 }

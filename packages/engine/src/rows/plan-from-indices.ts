@@ -1,14 +1,28 @@
+import type { CheckpointState } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
 import type { CausalLM, RowPlan } from '../models/causal-lm.js';
 
 /** The plan of a checkpoint or a row-delta, without scoring again. Throws EngineError `checkpoint_mismatch` for a linear the model lacks. */
-export function planFromIndices(model: CausalLM, indices: ReadonlyMap<string, Int32Array>): RowPlan {
+export function planFromIndices(
+  model: CausalLM,
+  indices: ReadonlyMap<string, Int32Array>,
+  columns: ReadonlyMap<string, Int32Array> = new Map(),
+): RowPlan {
   const names = new Set(model.linears.map(({ name }) => name));
-  for (const name of indices.keys())
+  for (const name of [...indices.keys(), ...columns.keys()])
     if (!names.has(name)) throw new EngineError('infra', 'checkpoint_mismatch', `the model has no linear called ${name}`);
   const modules = model.linears.flatMap((linear) => {
     const rows = indices.get(linear.name);
-    return rows ? [{ ...linear, indices: rows }] : [];
+    const chosen = columns.get(linear.name);
+    if (!rows && !chosen) return [];
+    return [{ ...linear, indices: rows ?? new Int32Array(0), ...(chosen && { columns: chosen }) }];
   });
   return { modules };
+}
+
+/** What of a plan a checkpoint names, in the plan's order: see CheckpointState. */
+export function indicesOf({ modules }: RowPlan): Pick<CheckpointState, 'indices' | 'columns'> {
+  const indices = new Map(modules.flatMap((module) => (module.indices.length > 0 ? [[module.name, module.indices] as const] : [])));
+  const columns = new Map(modules.flatMap((module) => (module.columns?.length ? [[module.name, module.columns] as const] : [])));
+  return columns.size > 0 ? { indices, columns } : { indices };
 }

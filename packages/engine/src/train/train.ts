@@ -2,7 +2,8 @@ import type { CheckpointState, MetricPoint } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
 import { learningRate } from '../optim/schedule.js';
 import { TrainableRows } from '../optim/trainable-rows.js';
-import { collate, labelledTokens } from './collate.js';
+import { indicesOf } from '../rows/plan-from-indices.js';
+import { batchOf, labelledTokens } from './collate.js';
 import { evaluate } from './evaluate.js';
 import { addSums, means, noSums } from './loss-sums.js';
 import { exampleOrder } from './order.js';
@@ -20,14 +21,17 @@ export async function* train(input: TrainInput): AsyncGenerator<TrainEvent, void
   const { engine, model, plan, trainExamples, validExamples, seed, rowSparse, resume, clock, signal } = input;
   const run = setUpRun(input);
   const { totalSteps, batch } = run;
-  const indices = new Map(plan.modules.map((module) => [module.name, module.indices]));
-  if (resume) checkSavedRows(resume.indices, indices);
+  const selection = indicesOf(plan);
+  if (resume) {
+    checkSavedRows(resume.indices, selection.indices);
+    checkSavedRows(resume.columns ?? new Map(), selection.columns ?? new Map());
+  }
   let progress: Progress = resume ? fromCheckpoint(resume, run) : start;
   const firstStep = progress.step;
   let order: { readonly epoch: number; readonly examples: Int32Array } = { epoch: -1, examples: new Int32Array(0) };
   const rows = new TrainableRows(engine.ops, model, plan, resume?.buffers);
 
-  const state = (): CheckpointState => ({ step: progress.step, buffers: rows.buffers(), indices, cursor: toCursor(progress, run) });
+  const state = (): CheckpointState => ({ step: progress.step, buffers: rows.buffers(), ...selection, cursor: toCursor(progress, run) });
   const stopped = (): TrainEvent => ({ type: 'stopped', state: state(), metrics: progress.metrics });
 
   try {
@@ -35,7 +39,7 @@ export async function* train(input: TrainInput): AsyncGenerator<TrainEvent, void
       const { step } = progress;
       if (run.evaluationDue(step) && progress.evaluatedStep < step) {
         const began = clock();
-        const sums = await evaluate(model, validExamples, batch, signal);
+        const sums = await evaluate(model, validExamples, batch, rowSparse.packing, signal);
         if (!sums) return yield stopped();
         refuseNonFinite(step, 'validation loss', sums.lossSum);
         const { loss, accuracy } = means(sums);
@@ -59,7 +63,7 @@ export async function* train(input: TrainInput): AsyncGenerator<TrainEvent, void
         if (await aborted(signal)) return yield stopped();
         // The whole window's labelled tokens: a token weighs the same in a full and in a nearly empty micro-step.
         const scale = 1 / Math.max(1, labelled);
-        const { grads, ...part } = model.lossAndGrads(collate(window.slice(micro, micro + batch)), plan, scale);
+        const { grads, ...part } = model.lossAndGrads(batchOf(window.slice(micro, micro + batch), rowSparse.packing), plan, scale);
         rows.accumulate(grads);
         sums = addSums(sums, part);
       }

@@ -10,7 +10,7 @@ export interface TrainInput {
    * again, bit for bit. Stays the caller's to dispose.
    */
   readonly model: CausalLM;
-  /** From `planRows`, or, when resuming, `planFromIndices(model, state.indices)`. */
+  /** From `planRows`, or, when resuming, `planFromIndices(model, state.indices, state.columns)`. */
   readonly plan: RowPlan;
   /** At least one label that counts (the first of a sequence never does); an example without any adds nothing to loss and gradient. */
   readonly trainExamples: readonly EncodedExample[];
