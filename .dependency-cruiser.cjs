@@ -15,6 +15,7 @@ const rooms = {
   'packages/db': ['packages/contracts', 'packages/core', 'packages/telemetry'],
   'packages/queue': ['packages/contracts', 'packages/core', 'packages/telemetry'],
   'packages/storage': ['packages/contracts', 'packages/core', 'packages/telemetry'],
+  'packages/webhooks': [],
   'packages/client': ['packages/contracts'],
   'packages/testkit': [
     'packages/contracts',
@@ -27,7 +28,7 @@ const rooms = {
   ],
   'apps/api': [
     ...['packages/contracts', 'packages/core', 'packages/db', 'packages/queue', 'packages/storage'],
-    ...['packages/data', 'packages/adapter', 'packages/telemetry', 'packages/hf'],
+    ...['packages/data', 'packages/adapter', 'packages/telemetry', 'packages/hf', 'packages/webhooks'],
   ],
   'apps/worker': [
     'packages/contracts',
@@ -56,6 +57,7 @@ const owners = [
   { name: 'tensorflow', library: '@tensorflow/', rooms: ['packages/native', 'packages/engine', 'packages/kernels'] },
   { name: 'hugging-face', library: '(@huggingface|tokenizers)/', rooms: ['packages/hf'] },
   { name: 'fastify', library: '@?fastify/', rooms: ['apps/api'] },
+  { name: 'webhooks', library: '(standardwebhooks|undici|ipaddr\\.js)/', rooms: ['packages/webhooks'] },
   { name: 'telemetry', library: '(pino|prom-client)/', rooms: ['packages/telemetry'] },
 ];
 
