@@ -1,5 +1,6 @@
 // Causal attention with grouped kv heads, block by block with a running softmax (FlashAttention, Dao et al., arXiv 2205.14135): no [T,T] matrix exists.
 // A query sees keys from max(starts[query], query - window + 1) to itself: `starts` gives packed examples a block-diagonal mask, `window` a sliding one.
+// With `softcap` > 0 a score s counts as softcap * tanh(s / softcap) (Gemma 2, arXiv 2408.00118).
 // Tasks (one query head of one sequence) share nothing, so bits do not depend on the number of threads.
 #include <algorithm>
 #include <vector>
@@ -65,10 +66,19 @@ void maskBlock(float* s, int64_t q0, int64_t k0, int rows, const Reach& reach) {
   }
 }
 
+void capBlock(float* s, float softcap) {
+  if (softcap <= 0.0f) return;
+  for (int j = 0; j < kBlock * kBlock; j += kLanes) store(s + j, softcap * tanhOf(load(s + j) / softcap));
+}
+
 struct Inputs {
   const float *q, *k, *v;
   const int32_t* starts;
   int64_t startCount;
+  // One entry per token of all sequences, or of one sequence for all.
+  const int32_t* startsOf(int64_t sequence, int64_t length) const {
+    return startCount == 0 ? nullptr : startCount == length ? starts : starts + sequence * length;
+  }
 };
 
 Geometry geometryOf(Call& call, TF_Tensor* tq, TF_Tensor* tk, TF_Tensor* tv) {
@@ -83,19 +93,26 @@ Geometry geometryOf(Call& call, TF_Tensor* tq, TF_Tensor* tk, TF_Tensor* tv) {
 }
 
 Inputs inputsOf(Call& call, TF_Tensor* tq, TF_Tensor* tk, TF_Tensor* tv, TF_Tensor* ts, const char* startsName) {
-  Inputs in{call.floats(tq, 4, "q"), call.floats(tk, 4, "k"), call.floats(tv, 4, "v"), call.data<int32_t>(ts, TF_INT32, 1, startsName), 0};
+  Inputs in{call.floats(tq, 4, "q"), call.floats(tk, 4, "k"), call.floats(tv, 4, "v"), call.data<int32_t>(ts, TF_INT32, -1, startsName), 0};
   in.startCount = call.ok() ? TF_TensorElementCount(ts) : 0;
   return in;
 }
 
-// q [B,K,T*G,D] (scaled already), k [B,K,T,D], v [B,K,T,D], starts [B*T] or [0] -> o [B,K,T*G,D], lse [B,K,T*G,1]
+// Reads nothing outside the tensors, whatever `starts` holds.
+void checkStarts(Call& call, const Inputs& in, const Geometry& g) {
+  call.require(in.startCount == 0 || in.startCount == g.length || in.startCount == g.batch * g.length, "starts must have one entry per token");
+  for (int64_t i = 0; call.ok() && i < in.startCount; ++i)
+    call.require(in.starts[i] >= 0 && in.starts[i] <= i % g.length, "a query's first key must lie between 0 and the query");
+}
+
+// q [B,K,T*G,D] (scaled already), k [B,K,T,D], v [B,K,T,D], starts [B,T], [B*T], [T] or [0] -> o [B,K,T*G,D], lse [B,K,T*G,1]
 struct Attention {
-  explicit Attention(Attributes& a) : window(a.integer("window")) {}
+  explicit Attention(Attributes& a) : window(a.integer("window")), softcap(a.number("softcap")) {}
   void compute(Call& call) {
     TF_Tensor *tq = call.input(0), *tk = call.input(1), *tv = call.input(2), *ts = call.input(3);
     const Inputs in = inputsOf(call, tq, tk, tv, ts, "starts");
     const Geometry g = geometryOf(call, tq, tk, tv);
-    call.require(in.startCount == 0 || in.startCount == g.batch * g.length, "starts must have one entry per token");
+    checkStarts(call, in, g);
     float* o = call.output(0, {g.batch, g.kvHeads, g.length * g.group, g.width});
     float* lse = call.output(1, {g.batch, g.kvHeads, g.length * g.group, 1});
     if (!call.ok()) return;
@@ -106,7 +123,7 @@ struct Attention {
 #pragma omp for schedule(dynamic, 1)
       for (int64_t task = 0; task < g.tasks(); ++task) {
         const float *q = in.q + g.queries(task), *k = in.k + g.kvPlane(task), *v = in.v + g.kvPlane(task);
-        const Reach reach{in.startCount ? in.starts + task / (g.kvHeads * g.group) * g.length : nullptr, window};
+        const Reach reach{in.startsOf(task / (g.kvHeads * g.group), g.length), window};
         transposeBlocks(k, g, kt.data());
         for (int64_t q0 = 0; q0 < g.length; q0 += kBlock) {
           const int rows = static_cast<int>(std::min<int64_t>(kBlock, g.length - q0));
@@ -119,6 +136,7 @@ struct Attention {
             const int keys = static_cast<int>(std::min<int64_t>(kBlock, g.length - k0));
             std::fill(s.begin(), s.end(), 0.0f);
             gemmBlock(qb.data(), g.padded, 1, kt.data() + kb * g.padded * kBlock, kBlock, s.data(), kBlock, rows, kBlock, g.width);
+            capBlock(s.data(), softcap);
             maskBlock(s.data(), q0, k0, rows, reach);
             softmaxStep(s.data(), rows, ob.data(), g.padded, highest.data(), total.data());
             copyRows(v + k0 * g.width, g.width, keys, g, vp.data());
@@ -158,12 +176,13 @@ struct Attention {
     }
   }
   int64_t window;
+  float softcap;
 };
 
 // q, k, v, starts, o [B,K,T*G,D], lse [B,K,T*G,1], do [B,K,T*G,D] -> dq [B,K,T*G,D] (of the scaled q), dk [B,K,T,D], dv [B,K,T,D]
-// P = exp(S - lse), dV = P^T dO, dP = dO V^T, dS = P (dP - rowsum(dO o)), dQ = dS K, dK = dS^T Q
+// P = exp(S - lse), with a cap S = cap tanh(s / cap) and dS/ds = 1 - (S / cap)^2; dV = P^T dO, dP = dO V^T, dS = P (dP - rowsum(dO o)), dQ = dS K, dK = dS^T Q
 struct AttentionGrad {
-  explicit AttentionGrad(Attributes& a) : window(a.integer("window")) {}
+  explicit AttentionGrad(Attributes& a) : window(a.integer("window")), softcap(a.number("softcap")) {}
   void compute(Call& call) {
     TF_Tensor *tq = call.input(0), *tk = call.input(1), *tv = call.input(2), *ts = call.input(3), *to = call.input(4), *tl = call.input(5), *td = call.input(6);
     const Inputs in = inputsOf(call, tq, tk, tv, ts, "starts");
@@ -171,7 +190,7 @@ struct AttentionGrad {
     const float *o = call.floats(to, 4, "o"), *lse = call.floats(tl, 4, "lse"), *dout = call.floats(td, 4, "do");
     const int64_t all = call.ok() ? TF_TensorElementCount(tq) : 0;
     call.require(call.ok() && TF_TensorElementCount(to) == all && TF_TensorElementCount(td) == all && TF_TensorElementCount(tl) * g.width == all, "o, lse and do do not fit q");
-    call.require(in.startCount == 0 || in.startCount == g.batch * g.length, "starts must have one entry per token");
+    checkStarts(call, in, g);
     float* dq = call.output(0, {g.batch, g.kvHeads, g.length * g.group, g.width});
     float* dk = call.output(1, {g.batch, g.kvHeads, g.length, g.width});
     float* dv = call.output(2, {g.batch, g.kvHeads, g.length, g.width});
@@ -186,7 +205,7 @@ struct AttentionGrad {
 #pragma omp for schedule(dynamic, 1)
       for (int64_t task = 0; task < g.tasks(); ++task) {
         const int64_t kv = g.kvPlane(task), base = g.queries(task);
-        const Reach reach{in.startCount ? in.starts + task / (g.kvHeads * g.group) * g.length : nullptr, window};
+        const Reach reach{in.startsOf(task / (g.kvHeads * g.group), g.length), window};
         float *dkh = dkHeads.data() + task * padPlane, *dvh = dvHeads.data() + task * padPlane;
         transposeBlocks(in.k + kv, g, kt.data());
         transposeBlocks(in.v + kv, g, vt.data());
@@ -209,13 +228,20 @@ struct AttentionGrad {
             std::fill(dp.begin(), dp.end(), 0.0f);
             gemmBlock(qb.data(), g.padded, 1, kt.data() + kb * g.padded * kBlock, kBlock, p.data(), kBlock, rows, kBlock, g.width);
             gemmBlock(gb.data(), g.padded, 1, vt.data() + kb * g.padded * kBlock, kBlock, dp.data(), kBlock, rows, kBlock, g.width);
+            capBlock(p.data(), softcap);
             maskBlock(p.data(), q0, k0, rows, reach);
             for (int i = 0; i < rows; ++i) {
               const float l = lse[g.lse(task) + (q0 + i) * g.group], dot = dots[i];
               for (int j = 0; j < kBlock; j += kLanes) {
-                const Vec e = expOf(load(p.data() + i * kBlock + j) - l);
+                const Vec score = load(p.data() + i * kBlock + j);
+                const Vec e = expOf(score - l);
                 store(p.data() + i * kBlock + j, e);
-                store(dp.data() + i * kBlock + j, e * (load(dp.data() + i * kBlock + j) - dot));
+                Vec ds = e * (load(dp.data() + i * kBlock + j) - dot);
+                if (softcap > 0.0f) {
+                  const Vec t = maxOf(score, splat(-softcap)) / softcap;  // masked scores would overflow, and e = 0 times infinity is NaN
+                  ds *= 1.0f - t * t;
+                }
+                store(dp.data() + i * kBlock + j, ds);
               }
             }
             gemmBlock(p.data(), 1, kBlock, gb.data(), g.padded, dvh + k0 * g.padded, g.padded, kBlock, g.padded, rows);
@@ -243,16 +269,17 @@ struct AttentionGrad {
     }
   }
   int64_t window;
+  float softcap;
 };
 
 }  // namespace
 
 void registerAttention() {
-  registerOp<Attention>({"RowsmithAttention", {"q: float", "k: float", "v: float", "starts: int32"}, {"o: float", "lse: float"}, {"window: int"}});
+  registerOp<Attention>({"RowsmithAttention", {"q: float", "k: float", "v: float", "starts: int32"}, {"o: float", "lse: float"}, {"window: int", "softcap: float = 0.0"}});
   registerOp<AttentionGrad>({"RowsmithAttentionGrad",
                              {"q: float", "k: float", "v: float", "starts: int32", "o: float", "lse: float", "do: float"},
                              {"dq: float", "dk: float", "dv: float"},
-                             {"window: int"}});
+                             {"window: int", "softcap: float = 0.0"}});
 }
 
 }  // namespace rowsmith

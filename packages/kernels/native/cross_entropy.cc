@@ -1,14 +1,18 @@
 // Softmax cross-entropy of labelled rows, forward and backward in one pass over the logits, in place: the [n,V] block is the largest tensor of a step.
+#include <algorithm>
+#include <vector>
+
 #include "op.h"
 #include "vec.h"
 
 namespace rowsmith {
 namespace {
 
+// With softcap > 0 a logit l counts as softcap * tanh(l / softcap); the gradient is with respect to l.
 // logits [n,V] (overwritten with dlogits = (softmax - onehot) * scale when scale != 0), labels [n], scale [1]
 // -> loss [n] in nats, predicted [n] (id of the highest logit; ties go to the lower id)
 struct CrossEntropy {
-  explicit CrossEntropy(Attributes&) {}
+  explicit CrossEntropy(Attributes& a) : softcap(a.number("softcap")) {}
   void compute(Call& call) {
     TF_Tensor *tl = call.input(0), *ty = call.input(1), *ts = call.input(2);
     float* logits = call.floats(tl, 2, "logits");
@@ -21,9 +25,14 @@ struct CrossEntropy {
     int32_t* predicted = call.integerOutput(1, {n});
     if (!call.ok()) return;
     const float scale = scales[0];
-#pragma omp parallel for schedule(static)
+    const bool sloped = softcap > 0.0f && scale != 0.0f;
+#pragma omp parallel
+    {
+    std::vector<float> slopes(sloped ? v : 0);  // d capped / d logit of one row: the capped logits are gone when the gradient is written
+#pragma omp for schedule(static)
     for (int64_t i = 0; i < n; ++i) {
       float* row = logits + i * v;
+      if (softcap > 0.0f) capRow(row, v, sloped ? slopes.data() : nullptr);
       const int32_t label = labels[i];
       const float own = row[label];
       int64_t j = 0;
@@ -52,15 +61,30 @@ struct CrossEntropy {
         const float factor = scale / total;
         for (j = 0; j < v; ++j) row[j] *= factor;
         row[label] -= scale;
+        if (sloped)
+          for (j = 0; j < v; ++j) row[j] *= slopes[j];
       }
     }
+    }
   }
+
+  void capRow(float* row, int64_t v, float* slopes) const {
+    for (int64_t j = 0; j < v; j += kLanes) {
+      const size_t bytes = std::min<int64_t>(kLanes, v - j) * sizeof(float);
+      Vec x{};
+      std::memcpy(&x, row + j, bytes);
+      const Vec t = tanhOf(x / softcap), capped = softcap * t, slope = 1.0f - t * t;
+      std::memcpy(row + j, &capped, bytes);
+      if (slopes) std::memcpy(slopes + j, &slope, bytes);
+    }
+  }
+  float softcap;
 };
 
 }  // namespace
 
 void registerCrossEntropy() {
-  registerOp<CrossEntropy>({"RowsmithCrossEntropy", {"logits: float", "labels: int32", "scale: float"}, {"loss: float", "predicted: int32"}, {}});
+  registerOp<CrossEntropy>({"RowsmithCrossEntropy", {"logits: float", "labels: int32", "scale: float"}, {"loss: float", "predicted: int32"}, {"softcap: float = 0.0"}});
 }
 
 }  // namespace rowsmith

@@ -13,6 +13,7 @@ interface Case {
   readonly T: number;
   readonly D: number;
   readonly window: number;
+  readonly softcap?: number;
   readonly starts: Int32Array;
 }
 
@@ -35,12 +36,18 @@ function reference(c: Case, q: Float32Array, k: Float32Array, v: Float32Array, d
       const b = Math.floor(bk / K);
       for (let i = 0; i < T; i += 1) {
         const row = (bk * T + i) * G + g;
-        const from = Math.max(c.starts.length ? at(c.starts, b * T + i) : 0, c.window > 0 ? i - c.window + 1 : 0);
+        const first = c.starts.length === 0 ? 0 : at(c.starts, c.starts.length === T ? i : b * T + i);
+        const from = Math.max(first, c.window > 0 ? i - c.window + 1 : 0);
         const p = new Float64Array(T);
+        const slope = new Float64Array(T).fill(1);
         let total = 0;
         for (let j = from; j <= i; j += 1) {
           let s = 0;
           for (let d = 0; d < D; d += 1) s += at(q, row * D + d) * at(k, kv + j * D + d);
+          if (c.softcap) {
+            slope[j] = 1 - Math.tanh(s / c.softcap) ** 2;
+            s = c.softcap * Math.tanh(s / c.softcap);
+          }
           p[j] = Math.exp(s);
           total += at(p, j);
         }
@@ -56,7 +63,7 @@ function reference(c: Case, q: Float32Array, k: Float32Array, v: Float32Array, d
           dot += at(p, j) * at(dp, j);
         }
         for (let j = from; j <= i; j += 1) {
-          const ds = at(p, j) * (at(dp, j) - dot);
+          const ds = at(p, j) * (at(dp, j) - dot) * at(slope, j);
           for (let d = 0; d < D; d += 1) {
             dq[row * D + d] = at(dq, row * D + d) + ds * at(k, kv + j * D + d);
             dk[kv + j * D + d] = at(dk, kv + j * D + d) + ds * at(q, row * D + d);
@@ -82,6 +89,9 @@ describe('attention equals softmax attention by definition, forward and backward
     ['wide heads', { B: 1, H: 2, K: 1, T: 70, D: 80, window: 0, starts: none }],
     ['sliding window', { B: 1, H: 2, K: 1, T: 200, D: 16, window: 50, starts: none }],
     ['packed examples', { B: 2, H: 2, K: 1, T: 70, D: 16, window: 0, starts: packed }],
+    ['the same packing of every sequence', { B: 2, H: 2, K: 1, T: 70, D: 16, window: 0, starts: packed.slice(0, 70) }],
+    ['capped scores', { B: 1, H: 4, K: 2, T: 65, D: 16, window: 0, softcap: 1.5, starts: none }],
+    ['capped scores of packed examples in a window', { B: 2, H: 2, K: 1, T: 70, D: 16, window: 20, softcap: 0.7, starts: packed }],
     ['packed examples in a window', { B: 2, H: 2, K: 1, T: 70, D: 16, window: 20, starts: packed }],
   ];
   test.each(cases)('%s', (_name, c) => {
@@ -90,7 +100,7 @@ describe('attention equals softmax attention by definition, forward and backward
     const k = values(B * K * T * D, 2);
     const v = values(B * K * T * D, 3);
     const dOut = values(B * H * T * D, 4);
-    const attributes = { window: c.window };
+    const attributes = { window: c.window, ...(c.softcap === undefined ? {} : { softcap: c.softcap }) };
     const queries = (data: Float32Array | Int32Array) => host([B, K, T * (H / K), D], data);
     const inputs = [queries(q), host([B, K, T, D], k), host([B, K, T, D], v), host([c.starts.length], c.starts)];
     const before = ops.handles();
@@ -112,6 +122,15 @@ test('large scores stay finite', () => {
   const inputs = [host([1, 1, 66, 16], q), host([1, 1, 66, 16], q), host([1, 1, 66, 16], values(66 * 16, 2)), host([0], none)];
   const [o = none] = ops.call('RowsmithAttention', { window: 0 }, inputs, 2);
   expect(Array.from(o).every((x) => Number.isFinite(x) && Math.abs(x) <= 1)).toBe(true);
+});
+
+test.each([
+  [-1, 0, 0],
+  [0, 2, 0],
+])('a first key outside [0, query] is refused: starts %i, %i, %i', (...starts) => {
+  const x = host([1, 1, 3, 8], values(24, 1));
+  const inputs = [x, x, x, host([3], Int32Array.from(starts))];
+  expect(() => ops.call('RowsmithAttention', { window: 0 }, inputs, 2)).toThrow(/first key/);
 });
 
 test('shapes that do not fit are refused by name', () => {

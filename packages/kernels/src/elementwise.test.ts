@@ -137,6 +137,21 @@ describe('heads and rotary embedding', () => {
     }
   });
 
+  test('only the first `rotary` dimensions turn; the others are multiplied by cos', () => {
+    const rotary = 4;
+    const [y = none] = ops.call('RowsmithSplitHeads', { ...sizes, rotary }, [host([B * T, H * D], x), cos, sin], 1);
+    for (let t = 0; t < T; t += 1)
+      for (let h = 0; h < H; h += 1)
+        for (let d = 0; d < D; d += 1) {
+          const from = t * H * D + h * D;
+          const to = (Math.floor(h / G) * T * G + t * G + (h % G)) * D + d;
+          const column = (h % G) * D + d;
+          const partner = d < rotary / 2 ? from + d + rotary / 2 : from + d - rotary / 2;
+          const turned = d < rotary ? at(x, partner) * at(sin.data, t * G * D + column) : 0;
+          expect(at(y, to)).toBeCloseTo(at(x, from + d) * at(cos.data, t * G * D + column) + turned, 6);
+        }
+  });
+
   test('sizes that do not fit are refused', () => {
     const run = () => ops.call('RowsmithSplitHeads', { ...sizes, heads: 5 }, [host([B * T, H * D], x), empty, empty], 1);
     expect(run).toThrow(/multiple of kv_heads/);
@@ -162,6 +177,28 @@ describe('cross-entropy', () => {
       for (let j = 0; j < v; j += 1) {
         const want = 0.25 * (Math.exp(at(row, j)) / total - (j === at(labels, i) ? 1 : 0));
         expect(Math.abs(at(d, i * v + j) - want)).toBeLessThan(2e-7);
+      }
+    }
+  });
+
+  test.each([
+    [3, 49, 5],
+    [2, 16, 30],
+  ])('[%i, %i], logits capped at %i', (n, v, softcap) => {
+    const logits = values(n * v, 9).map((x) => x * 12);
+    const labels = Int32Array.from({ length: n }, (_, i) => (i * 31) % v);
+    const inputs = (scale: number) => [host([n, v], logits), host([n], labels), host([1], new Float32Array([scale]))];
+    const [loss = none, predicted = none, d = none] = ops.call('RowsmithCrossEntropy', { softcap }, inputs(0.5), 2, [0]);
+    expect(ops.call('RowsmithCrossEntropy', { softcap }, inputs(0), 2)).toEqual([loss, predicted]);
+    for (let i = 0; i < n; i += 1) {
+      const row = Float64Array.from(logits.subarray(i * v, (i + 1) * v), (x) => softcap * Math.tanh(x / softcap));
+      const total = row.reduce((sum, x) => sum + Math.exp(x), 0);
+      expect(at(loss, i)).toBeCloseTo(Math.log(total) - at(row, at(labels, i)), 5);
+      expect(at(predicted, i)).toBe(row.indexOf(Math.max(...row)));
+      for (let j = 0; j < v; j += 1) {
+        const slope = 1 - (at(row, j) / softcap) ** 2;
+        const want = 0.5 * slope * (Math.exp(at(row, j)) / total - (j === at(labels, i) ? 1 : 0));
+        expect(Math.abs(at(d, i * v + j) - want)).toBeLessThan(5e-7);
       }
     }
   });

@@ -1,12 +1,11 @@
 import { type Attribute, attribute } from '../runtime/binding.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
-import type { HeadShape, RopeTable } from './ops.js';
+import type { AttentionMask, HeadShape, RopeTable } from './ops.js';
 import { chunkRows } from './stock-cross-entropy.js';
 import { StockOps } from './stock-ops.js';
 
 const silu: readonly Attribute[] = [attribute.string('act', 'silu')];
-const noWindow: readonly Attribute[] = [attribute.int('window', 0)];
 
 /**
  * StockOps with the operators of packages/kernels where they exist: one pass over memory instead of five to ten, and attention that never
@@ -16,6 +15,7 @@ export class FusedOps extends StockOps {
   readonly #none: Handle;
   readonly #everything: Handle;
   readonly #headAttributes = new Map<string, readonly Attribute[]>();
+  readonly #maskAttributes = new Map<string, readonly Attribute[]>();
   readonly #epsAttributes = new Map<number, readonly Attribute[]>();
 
   constructor(runtime: Runtime) {
@@ -59,19 +59,22 @@ export class FusedOps extends StockOps {
     return this.runtime.execute('RowsmithMergeHeads', [dy, cos, sin], this.#heads(shape));
   }
 
-  override causalAttention(q: Handle, k: Handle, v: Handle, _shape: HeadShape): { out: Handle; lse: Handle } {
-    const [out, lse] = this.runtime.executeMany('RowsmithAttention', [q, k, v, this.#everything], 2, noWindow);
+  override causalAttention(q: Handle, k: Handle, v: Handle, _shape: HeadShape, mask: AttentionMask = {}): { out: Handle; lse: Handle } {
+    const inputs = [q, k, v, mask.starts ?? this.#everything];
+    const [out, lse] = this.runtime.executeMany('RowsmithAttention', inputs, 2, this.#masks(mask));
     return { out: out as Handle, lse: lse as Handle };
   }
-  override causalAttentionForward(q: Handle, k: Handle, v: Handle, shape: HeadShape): Handle {
-    return this.runtime.scope((keep) => keep(this.causalAttention(q, k, v, shape).out));
+  override causalAttentionForward(q: Handle, k: Handle, v: Handle, shape: HeadShape, mask?: AttentionMask): Handle {
+    return this.runtime.scope((keep) => keep(this.causalAttention(q, k, v, shape, mask).out));
   }
   override causalAttentionBackward(
     dOut: Handle,
     { q, k, v, out, lse }: { q: Handle; k: Handle; v: Handle; out: Handle; lse: Handle },
     _shape: HeadShape,
+    mask: AttentionMask = {},
   ): { dq: Handle; dk: Handle; dv: Handle } {
-    const [dq, dk, dv] = this.runtime.executeMany('RowsmithAttentionGrad', [q, k, v, this.#everything, out, lse, dOut], 3, noWindow);
+    const inputs = [q, k, v, mask.starts ?? this.#everything, out, lse, dOut];
+    const [dq, dk, dv] = this.runtime.executeMany('RowsmithAttentionGrad', inputs, 3, this.#masks(mask));
     return { dq: dq as Handle, dk: dk as Handle, dv: dv as Handle };
   }
 
@@ -130,6 +133,16 @@ export class FusedOps extends StockOps {
     if (known) return known;
     const attributes = [attribute.float('eps', eps)];
     this.#epsAttributes.set(eps, attributes);
+    return attributes;
+  }
+
+  #masks({ window = 0, softcap = 0 }: AttentionMask): readonly Attribute[] {
+    const key = `${window} ${softcap}`;
+    let attributes = this.#maskAttributes.get(key);
+    if (!attributes) {
+      attributes = [attribute.int('window', window), attribute.float('softcap', softcap)];
+      this.#maskAttributes.set(key, attributes);
+    }
     return attributes;
   }
 

@@ -9,6 +9,8 @@ const adjointY: readonly Attribute[] = [attribute.bool('adj_y', true)];
 const keepDims: readonly Attribute[] = [attribute.bool('keep_dims', true)];
 const argMaxI32: readonly Attribute[] = [attribute.dtype('output_type', 'i32')];
 
+const castTo: Readonly<Record<'f32', readonly Attribute[]>> = { f32: [attribute.dtype('DstT', 'f32')] };
+
 /** Eager TensorFlow does not infer the attributes of list inputs before it picks a kernel. */
 const listOf = (parts: readonly Handle[]): readonly Attribute[] => [
   attribute.int('N', parts.length),
@@ -20,14 +22,18 @@ export class Operators {
   constructor(readonly runtime: Runtime) {}
 
   unary(
-    op: 'Abs' | 'Square' | 'Sqrt' | 'Rsqrt' | 'Exp' | 'Sigmoid' | 'Cos' | 'Sin' | 'LogSoftmax' | 'Softmax' | 'DeepCopy',
+    op: 'Abs' | 'Square' | 'Sqrt' | 'Rsqrt' | 'Exp' | 'Sigmoid' | 'Cos' | 'Sin' | 'Tanh' | 'LogSoftmax' | 'Softmax' | 'DeepCopy',
     x: Handle,
   ): Handle {
     return this.runtime.execute(op, [x]);
   }
 
-  binary(op: 'AddV2' | 'Sub' | 'Mul' | 'RealDiv' | 'SigmoidGrad', a: Handle, b: Handle): Handle {
+  binary(op: 'AddV2' | 'Sub' | 'Mul' | 'RealDiv' | 'SigmoidGrad' | 'Less', a: Handle, b: Handle): Handle {
     return this.runtime.execute(op, [a, b]);
+  }
+
+  cast(x: Handle, to: 'f32'): Handle {
+    return this.runtime.execute('Cast', [x], castTo[to]);
   }
 
   /** Sizes of a batch change from step to step: uploaded, freed with the scope. */

@@ -1,6 +1,6 @@
 import type { Handle } from '../runtime/handle.js';
 import type { Operators } from './operators.js';
-import type { HeadShape } from './ops.js';
+import type { AttentionMask, HeadShape } from './ops.js';
 
 /** Queries of one block; small sequences waste less above the diagonal, long ones need fewer operators. */
 export function attentionBlock(length: number): number {
@@ -27,35 +27,47 @@ function blocksOf(length: number, block: number): Block[] {
   return blocks;
 }
 
-/** Masks for blocks of any sequence of at most `length`: [block*G, length] of zeros and, in the last `block` columns, the causal triangle. */
-function triangle(o: Operators, length: number, block: number, group: number): Handle {
+/**
+ * Masks for blocks of any sequence of at most `length`: [block*G, length] of zeros and, in the last `block` columns, the causal triangle; left of the
+ * window masked again.
+ */
+function triangle(o: Operators, length: number, block: number, group: number, window: number): Handle {
   const values = new Float32Array(block * group * length);
   for (let row = 0; row < block * group; row++) {
     const visible = length - block + Math.floor(row / group);
     values.fill(masked, row * length + visible + 1, (row + 1) * length);
+    if (window > 0) values.fill(masked, row * length, row * length + Math.max(0, visible - window + 1));
   }
   return o.runtime.upload(values, [block * group, length], 'f32');
 }
 
 /** Blockwise causal attention: scores of one block of queries against the keys up to its end, never the whole [T, T] matrix. */
 export class StockAttention {
-  #mask: { readonly handle: Handle; readonly length: number; readonly block: number; readonly group: number } | undefined;
+  readonly #masks = new Map<string, { readonly handle: Handle; readonly length: number }>();
 
   constructor(private readonly o: Operators) {}
 
-  forward(q: Handle, k: Handle, v: Handle, shape: HeadShape, withLse: boolean): { out: Handle; lse: Handle | undefined } {
+  forward(
+    q: Handle,
+    k: Handle,
+    v: Handle,
+    shape: HeadShape,
+    withLse: boolean,
+    mask: AttentionMask = {},
+  ): { out: Handle; lse: Handle | undefined } {
     const { o } = this;
     const group = shape.heads / shape.kvHeads;
     return o.runtime.scope((keep) => {
       const parts = blocksOf(shape.length, attentionBlock(shape.length)).map((block) =>
         o.runtime.scope((keepPart) => {
           const queries = this.#sequence(q, block.start * group, block.count * group);
-          const scores = this.#scores(queries, this.#sequence(k, 0, block.end), shape, block);
+          const { scores } = this.#scores(queries, this.#sequence(k, 0, block.end), shape, block, mask);
           const values = this.#sequence(v, 0, block.end);
           if (!withLse) return { out: keepPart(o.batchMatMul(o.unary('Softmax', scores), values)), lse: undefined };
           const logProbabilities = o.unary('LogSoftmax', scores);
-          // Position 0 is visible to every query: score minus log-probability there is the log-sum-exp.
-          const lse = o.binary('Sub', this.#firstColumn(scores), this.#firstColumn(logProbabilities));
+          // Score minus log-probability is the log-sum-exp at any visible key: position 0 where all see it, else the largest.
+          const visible = mask.window || mask.starts ? (x: Handle) => o.reduceKeep('Max', x, -1) : (x: Handle) => this.#firstColumn(x);
+          const lse = o.binary('Sub', visible(scores), visible(logProbabilities));
           return { out: keepPart(o.batchMatMul(o.unary('Exp', logProbabilities), values)), lse: keepPart(lse) };
         }),
       );
@@ -71,13 +83,14 @@ export class StockAttention {
   }
 
   /**
-   * P = exp(S - lse); dV = P^T dO; dS = P (dO V^T - rowsum(dO O)); dQ = dS K; dK = dS^T Q (Dao et al., arXiv 2205.14135, appendix B).
+   * P = exp(S - lse), with a cap S = c tanh(s / c) and dS/ds = 1 - tanh^2; dV = P^T dO; dS = P (dO V^T - rowsum(dO O)); dQ = dS K; dK = dS^T Q (Dao et al., arXiv 2205.14135, appendix B).
    * From the last block to the first, so that a block's dK and dV cover a prefix of the sum so far.
    */
   backward(
     dOut: Handle,
     { q, k, v, out, lse }: { q: Handle; k: Handle; v: Handle; out: Handle; lse: Handle },
     shape: HeadShape,
+    mask: AttentionMask = {},
   ): { dq: Handle; dk: Handle; dv: Handle } {
     const { o } = this;
     const group = shape.heads / shape.kvHeads;
@@ -92,14 +105,15 @@ export class StockAttention {
           const keys = this.#sequence(k, 0, block.end);
           const queries = this.#sequence(q, from, rows);
           const dO = this.#sequence(dOut, from, rows);
-          const scores = this.#scores(queries, keys, shape, block);
+          const { scores, tanh } = this.#scores(queries, keys, shape, block, mask);
           const probabilities = o.unary('Exp', o.binary('Sub', scores, this.#sequence(lse, from, rows)));
           o.runtime.release(scores);
           const dProbabilities = o.batchMatMul(dO, this.#sequence(v, 0, block.end), 'y');
           const centred = o.binary('Sub', dProbabilities, this.#sequence(rowSums, from, rows));
           o.runtime.release(dProbabilities);
-          const dScores = o.binary('Mul', probabilities, centred);
+          const dCapped = o.binary('Mul', probabilities, centred);
           o.runtime.release(centred);
+          const dScores = tanh ? o.binary('Mul', dCapped, o.binary('Sub', o.runtime.literal(1), o.unary('Square', tanh))) : dCapped;
           return {
             dq: keepPart(o.batchMatMul(dScores, keys)),
             dk: keepPart(o.batchMatMul(dScores, queries, 'x')),
@@ -114,17 +128,41 @@ export class StockAttention {
     });
   }
 
-  /** Masked scores [B, K, count*G, end] of the queries of one block and the keys up to its end. */
-  #scores(queries: Handle, keys: Handle, shape: HeadShape, { start, count, end }: Block): Handle {
+  /** Masked scores [B, K, count*G, end] of the queries of one block and the keys up to its end; tanh: of capped scores. */
+  #scores(
+    queries: Handle,
+    keys: Handle,
+    shape: HeadShape,
+    { start, count, end }: Block,
+    { window = 0, softcap, starts }: AttentionMask,
+  ): { scores: Handle; tanh: Handle | undefined } {
     const { o } = this;
     const group = shape.heads / shape.kvHeads;
     return o.runtime.scope((keep) => {
-      const scores = o.batchMatMul(queries, keys, 'y');
-      const mask = this.#maskFor(shape);
+      const products = o.batchMatMul(queries, keys, 'y');
+      const tanh = softcap ? keep(o.unary('Tanh', o.binary('Mul', products, o.runtime.literal(1 / softcap)))) : undefined;
+      const scores = softcap && tanh ? o.binary('Mul', tanh, o.runtime.literal(softcap)) : products;
+      const mask = this.#maskFor(shape, window);
       const width = mask.shape[1] ?? 0;
       const cut = o.slice(mask, [0, width - attentionBlock(shape.length) - start], [count * group, end]);
-      return keep(o.binary('AddV2', scores, cut));
+      const causal = o.binary('AddV2', scores, cut);
+      return { scores: keep(starts ? this.#from(causal, starts, shape, { start, count, end }) : causal), tanh };
     });
+  }
+
+  /** Masks the keys before each query's first: scores + masked * (key < starts[query]). */
+  #from(scores: Handle, starts: Handle, { batch, length, heads, kvHeads }: HeadShape, { start, count, end }: Block): Handle {
+    const { o } = this;
+    const sequences = starts.shape.reduce((product, size) => product * size, 1) / length;
+    const firsts = o.reshape(o.slice(o.reshape(starts, [sequences, length]), [0, start], [-1, count]), [sequences, 1, count, 1, 1]);
+    const positions = o.runtime.upload(
+      Int32Array.from({ length: end }, (_, position) => position),
+      [end],
+      'i32',
+    );
+    const hidden = o.cast(o.binary('Less', positions, firsts), 'f32');
+    const byQuery = o.reshape(scores, [batch, kvHeads, count, heads / kvHeads, end]);
+    return o.reshape(o.binary('AddV2', byQuery, o.binary('Mul', hidden, o.runtime.literal(masked))), scores.shape);
   }
 
   /** Positions [start, start + count) of dimension 2. */
@@ -136,16 +174,17 @@ export class StockAttention {
     return this.o.slice(x, [0, 0, 0, 0], [-1, -1, -1, 1]);
   }
 
-  /** Kept between steps; replaced when a longer sequence or another block or group comes. */
-  #maskFor({ length, heads, kvHeads }: HeadShape): Handle {
+  /** Kept between steps, one for each block, group and window; replaced when a longer sequence comes. */
+  #maskFor({ length, heads, kvHeads }: HeadShape, window: number): Handle {
     const group = heads / kvHeads;
     const block = attentionBlock(length);
-    const known = this.#mask;
-    if (known && known.block === block && known.group === group && known.length >= length) return known.handle;
+    const key = `${block} ${group} ${window}`;
+    const known = this.#masks.get(key);
+    if (known && known.length >= length) return known.handle;
     if (known) this.o.runtime.release(known.handle);
     const rounded = Math.ceil(length / block) * block;
-    const handle = this.o.runtime.own(triangle(this.o, rounded, block, group));
-    this.#mask = { handle, length: rounded, block, group };
+    const handle = this.o.runtime.own(triangle(this.o, rounded, block, group, window));
+    this.#masks.set(key, { handle, length: rounded });
     return handle;
   }
 }

@@ -1,8 +1,10 @@
+import { loadKernels } from '@rowsmith/kernels';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Handle } from '../runtime/handle.js';
 import { openRuntime } from '../runtime/open-runtime.js';
 import { philox } from '../runtime/philox.js';
-import type { HeadShape } from './ops.js';
+import { FusedOps } from './fused-ops.js';
+import type { AttentionMask, HeadShape } from './ops.js';
 import { chunkRows } from './stock-cross-entropy.js';
 import { StockOps } from './stock-ops.js';
 
@@ -69,13 +71,16 @@ describe('row-sparse linear', () => {
   });
 });
 
-/** Causal attention and its gradients by definition, in doubles; scaled queries; layouts of HeadShape. */
+type MaskValues = Omit<AttentionMask, 'starts'> & { readonly starts?: readonly number[] };
+
+/** Causal attention and its gradients by definition, in doubles; scaled queries; layouts of HeadShape. starts: [T] or [B*T]. */
 function attentionByDefinition(
   q: Float32Array,
   k: Float32Array,
   v: Float32Array,
   dO: Float32Array,
   { batch, length: T, heads, kvHeads, headDim: D }: HeadShape,
+  { window = 0, softcap, starts }: MaskValues = {},
 ) {
   const group = heads / kvHeads;
   const out = new Float64Array(q.length);
@@ -90,14 +95,19 @@ function attentionByDefinition(
           for (let d = 0; d < D; d++) sum += (a[i + d] as number) * (b[j + d] as number);
           return sum;
         };
-        const scores = Array.from({ length: t + 1 }, (_, s) => dot(q, row, k, at(s)));
+        const first = starts ? (starts[starts.length === T ? t : Math.floor(head / kvHeads) * T + t] as number) : 0;
+        const visible = (s: number) => s >= first && (window === 0 || s > t - window);
+        const raw = Array.from({ length: t + 1 }, (_, s) => dot(q, row, k, at(s)));
+        const capped = raw.map((score) => (softcap ? softcap * Math.tanh(score / softcap) : score));
+        const slopes = raw.map((score) => (softcap ? 1 - Math.tanh(score / softcap) ** 2 : 1));
+        const scores = capped.map((score, s) => (visible(s) ? score : Number.NEGATIVE_INFINITY));
         const top = Math.max(...scores);
         const total = scores.reduce((sum, score) => sum + Math.exp(score - top), 0);
         const p = scores.map((score) => Math.exp(score - top) / total);
         const dp = p.map((_, s) => dot(dO, row, v, at(s)));
         const mean = p.reduce((sum, weight, s) => sum + weight * (dp[s] as number), 0);
         p.forEach((weight, s) => {
-          const ds = weight * ((dp[s] as number) - mean);
+          const ds = weight * ((dp[s] as number) - mean) * (slopes[s] as number);
           for (let d = 0; d < D; d++) {
             out[row + d] = (out[row + d] as number) + weight * (v[at(s) + d] as number);
             dq[row + d] = (dq[row + d] as number) + ds * (k[at(s) + d] as number);
@@ -130,6 +140,59 @@ describe('causal attention', () => {
       expectClose(read(dk), expected.dk, tolerance);
       expectClose(read(dv), expected.dv, tolerance);
     });
+  });
+});
+
+describe('masked attention', () => {
+  /** Packed examples of these lengths, one after the other: the first position of each token's example. */
+  const packed = (...lengths: number[]) => {
+    let start = 0;
+    return lengths.flatMap((length) => {
+      const firsts = new Array<number>(length).fill(start);
+      start += length;
+      return firsts;
+    });
+  };
+  const cases: [string, number, MaskValues][] = [
+    ['window of 1', 7, { window: 1 }],
+    ['window', 70, { window: 9 }],
+    ['window wider than a block', 150, { window: 67 }],
+    ['window wider than the sequence', 20, { window: 64 }],
+    ['cap', 70, { softcap: 1.5 }],
+    ['examples packed alike in both sequences', 70, { starts: packed(3, 62, 1, 4) }],
+    ['examples packed differently', 70, { starts: [...packed(70), ...packed(64, 6)] }],
+    ['all at once', 133, { window: 21, softcap: 0.8, starts: [...packed(1, 100, 32), ...packed(66, 67)] }],
+  ];
+  it.each(cases)('%s, %i positions: equals its definition, stock and fused', async (_, length, mask) => {
+    const shape: HeadShape = { batch: 2, length, heads: 6, kvHeads: 2, headDim: 4 };
+    const [queries, keys] = [2 * 6 * length * 4, 2 * 2 * length * 4];
+    const q = random('q', queries).map((value) => value * 3);
+    const [k, v, dO] = [random('k', keys), random('v', keys), random('dO', queries)];
+    const expected = attentionByDefinition(q, k, v, dO, shape, mask);
+    expect((await loadKernels()).loaded).toBe(true);
+    for (const each of [ops, new FusedOps(ops.runtime)]) {
+      let before = 0;
+      for (const round of [0, 1]) {
+        ops.runtime.scope(() => {
+          const { starts, ...rest } = mask;
+          const shapeOfStarts = starts?.length === length ? [length] : [2, length];
+          const given = starts ? { ...rest, starts: ops.runtime.upload(Int32Array.from(starts), shapeOfStarts, 'i32') } : rest;
+          const [hq, hk, hv] = [tensor(q, 2, 2, length * 3, 4), tensor(k, 2, 2, length, 4), tensor(v, 2, 2, length, 4)];
+          const { out, lse } = each.causalAttention(hq, hk, hv, shape, given);
+          expectClose(read(out), expected.out, 3e-6);
+          expectClose(read(each.causalAttentionForward(hq, hk, hv, shape, given)), expected.out, 3e-6);
+          const saved = { q: hq, k: hk, v: hv, out, lse };
+          const { dq, dk, dv } = each.causalAttentionBackward(tensor(dO, 2, 2, length * 3, 4), saved, shape, given);
+          const tolerance = 2e-6 * length + 1e-5;
+          expectClose(read(dq), expected.dq, tolerance);
+          expectClose(read(dk), expected.dk, tolerance);
+          expectClose(read(dv), expected.dv, tolerance);
+        });
+        // The first round makes a mask and a few literals, the second nothing.
+        if (round === 0) before = ops.runtime.handleCount;
+      }
+      expect(ops.runtime.handleCount).toBe(before);
+    }
   });
 });
 
