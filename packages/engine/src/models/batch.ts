@@ -1,7 +1,9 @@
 import type { DecoderConfig } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
 import type { Batch, RowModule, RowPlan } from './causal-lm.js';
+import { checkLength } from './check-length.js';
 import { partsOf } from './parts.js';
+import { beginsSequence, segmentsOf } from './segments.js';
 
 /** Rows of [N, C] that predict a label, and the labels: the label of position t is predicted at t-1; a label at position 0 has no predictor. */
 export interface LabelledRows {
@@ -15,7 +17,8 @@ export function labelledRows(batch: Batch, config: DecoderConfig): LabelledRows 
   const count = size * length;
   if (!Number.isInteger(size) || !Number.isInteger(length) || size < 1 || length < 1)
     throw new EngineError('user', 'invalid_batch', `a batch of ${size} sequences of ${length} tokens`);
-  checkLength(length, config);
+  const segments = segmentsOf(batch, config);
+  if (!segments) checkLength(length, config);
   if (ids.length !== count || labels.length !== count)
     throw new EngineError('user', 'invalid_batch', `${size} x ${length} tokens, but ${ids.length} ids and ${labels.length} labels`);
   checkIds(ids, config);
@@ -30,12 +33,14 @@ export function labelledRows(batch: Batch, config: DecoderConfig): LabelledRows 
         'invalid_batch',
         `label ${label} at sequence ${Math.floor(i / length)}, position ${i % length} is not in the vocabulary`,
       );
-    if (i % length === 0) continue;
+    if (beginsSequence(batch, segments, i)) continue;
     rows.push(i - 1);
     kept.push(label);
   }
   return { rows: Int32Array.from(rows), labels: Int32Array.from(kept) };
 }
+
+export { checkLength };
 
 export function checkIds(ids: Int32Array, config: DecoderConfig): void {
   const at = ids.findIndex((id) => id < 0 || id >= config.vocab_size);
@@ -45,12 +50,6 @@ export function checkIds(ids: Int32Array, config: DecoderConfig): void {
       'invalid_batch',
       `token id ${ids[at]} at position ${at} is not in the vocabulary of ${config.vocab_size}`,
     );
-}
-
-export function checkLength(length: number, config: DecoderConfig): void {
-  if (length < 1) throw new EngineError('user', 'invalid_batch', 'a sequence needs at least one token');
-  if (length > config.max_position_embeddings)
-    throw new EngineError('user', 'invalid_batch', `${length} tokens, but the model has ${config.max_position_embeddings} positions`);
 }
 
 /** Rows must be ascending, distinct and inside the linear. */

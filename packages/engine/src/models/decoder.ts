@@ -10,7 +10,8 @@ import { type LayerActivations, layerForward, layerWeights } from './layer.js';
 import { type LayerRows, layerBackward } from './layer-backward.js';
 import { linearsOf } from './layout.js';
 import { partsOf } from './parts.js';
-import { RopeTables } from './rope-tables.js';
+import { type PositionTables, RopeTables } from './rope-tables.js';
+import { segmentsOf } from './segments.js';
 import { loadWeights, type ModelSource, type ModelWeights } from './weights.js';
 
 export interface CausalLMOptions {
@@ -98,7 +99,8 @@ class Decoder implements CausalLM {
     if (labelled.rows.length === 0) return { lossSum: 0, correct: 0, labelled: 0 };
     const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
     return runtime.scope(() => {
-      const x = this.#forward(batch.ids, batch.size, batch.length, () => undefined);
+      const at = this.#positions(batch);
+      const x = this.#forward(batch.ids, batch.size, batch.length, at, () => undefined);
       const hidden = ops.rmsNorm(ops.gatherRows(x, this.#ids(labelled.rows)), this.weights.get('final_norm'), this.config.norm_eps);
       return this.#sums(ops.crossEntropyForward(hidden, this.#head(), this.#ids(labelled.labels)), labelled.labels);
     });
@@ -116,7 +118,8 @@ class Decoder implements CausalLM {
       }
       const lowest = Math.min(this.config.n_layers, ...plan.modules.map(({ layer }) => layer));
       const saved = new Map<number, LayerActivations | Handle>();
-      const x = this.#forward(batch.ids, batch.size, batch.length, (layer, activations) => {
+      const at = this.#positions(batch);
+      const x = this.#forward(batch.ids, batch.size, batch.length, at, (layer, activations) => {
         if (layer < lowest) return undefined;
         const kept = this.memory === 'fast' ? activations : activations.x;
         saved.set(layer, kept);
@@ -131,7 +134,6 @@ class Decoder implements CausalLM {
       const dRows = ops.rmsNormBackward(ops.scale(entropy.dHidden, scale), rows, finalNorm, this.config.norm_eps).dx;
       let dy = ops.scatterRows(dRows, rowIds, batch.size * batch.length);
       runtime.release(x);
-      const at = this.#rope.positions(0, batch.length);
       const context = { runtime, ops, config: this.config, batch: batch.size, length: batch.length, at };
       for (let layer = this.config.n_layers - 1; layer >= lowest; layer--) {
         const kept = saved.get(layer) as LayerActivations | Handle;
@@ -155,7 +157,7 @@ class Decoder implements CausalLM {
     checkLength(ids.length, this.config);
     const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
     return runtime.scope(() => {
-      const x = this.#forward(ids, 1, ids.length, () => undefined);
+      const x = this.#forward(ids, 1, ids.length, this.#rope.positions(0, ids.length), () => undefined);
       return runtime.readF32(ops.linear(ops.rmsNorm(x, this.weights.get('final_norm'), this.config.norm_eps), this.#head()));
     });
   }
@@ -170,15 +172,20 @@ class Decoder implements CausalLM {
     this.weights.dispose();
   }
 
+  #positions(batch: Batch): PositionTables {
+    const segments = segmentsOf(batch, this.config);
+    return segments ? this.#rope.packed(segments) : this.#rope.positions(0, batch.length);
+  }
+
   /** [N, C] before the final norm, in the caller's scope. keepOf: handles of a layer that must outlive it. */
   #forward(
     ids: Int32Array,
     batch: number,
     length: number,
+    at: PositionTables,
     keepOf: (layer: number, activations: LayerActivations) => readonly Handle[] | undefined,
   ): Handle {
     const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
-    const at = this.#rope.positions(0, length);
     let x = ops.gatherRows(this.weights.get('embed'), this.#ids(ids));
     for (let layer = 0; layer < this.config.n_layers; layer++) {
       const next = runtime.scope((keep) => {

@@ -72,7 +72,7 @@ export function layerBackward(
 
   const keys = keyShape(config, context.batch, context.length);
   const dOut = ops.splitHeads(ops.linearBackward(attention.dx, w.o), shape);
-  const { dq, dk, dv } = ops.causalAttentionBackward(dOut, saved, shape);
+  const { dq, dk, dv } = ops.causalAttentionBackward(dOut, saved, shape, context.at.starts && { starts: context.at.starts });
   const dQkv = ops.concatColumns([
     ops.splitHeadsRopeBackward(dq, shape, context.at.q),
     ops.splitHeadsRopeBackward(dk, keys, context.at.k),

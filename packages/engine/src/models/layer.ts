@@ -94,7 +94,7 @@ export function layerForward(
 ): { readonly y: Handle; readonly saved: LayerActivations } {
   const shape = queryShape(config, batch, length);
   const { q, k, v } = projectHeads(ops, w, config, x, batch, length, at);
-  const { out, lse } = ops.causalAttention(q, k, v, shape);
+  const { out, lse } = ops.causalAttention(q, k, v, shape, at.starts && { starts: at.starts });
   const { afterAttention, gate, up, y } = feedForward(ops, w, config, x, ops.mergeHeads(out, shape));
   return { y, saved: { x, q, k, v, out, lse, afterAttention, gate, up } };
 }

@@ -1,10 +1,14 @@
 import type { DecoderConfig } from '@rowsmith/contracts';
 import type { Ops, RopeTable } from '../ops/ops.js';
+import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
+import type { Segments } from './segments.js';
 
 export interface PositionTables {
   readonly q: RopeTable;
   readonly k: RopeTable;
+  /** Packed sequences: the first key that each query sees, [T] i32. */
+  readonly starts?: Handle;
 }
 
 /** Rotations for the longest sequence seen so far (rounded up to a power of two): four handles for the model's life. */
@@ -22,6 +26,15 @@ export class RopeTables {
   positions(start: number, count: number): PositionTables {
     const tables = this.#covering(start + count);
     return { q: this.ops.ropeRows(tables.q, start, count), k: this.ops.ropeRows(tables.k, start, count) };
+  }
+
+  /** Of packed sequences: each token's rotation by its position in its own sequence. In the caller's scope. */
+  packed({ positions, starts, longest }: Segments): PositionTables {
+    const tables = this.#covering(longest);
+    const upload = (values: Int32Array) => this.runtime.upload(values, [values.length], 'i32', true);
+    const ids = upload(positions);
+    const gather = ({ cos, sin }: RopeTable): RopeTable => ({ cos: this.ops.gatherRows(cos, ids), sin: this.ops.gatherRows(sin, ids) });
+    return { q: gather(tables.q), k: gather(tables.k), starts: upload(starts) };
   }
 
   dispose(): void {

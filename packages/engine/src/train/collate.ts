@@ -21,6 +21,28 @@ export function collate(examples: readonly EncodedExample[]): Batch {
 }
 
 /**
+ * Packs examples into one sequence, one after the other: no padding. Returns size 1, length T = all their tokens, and where each begins and
+ * ends (`lengths`).
+ */
+export function pack(examples: readonly EncodedExample[]): Batch {
+  const lengths = Int32Array.from(examples, ({ ids }) => ids.length);
+  const length = lengths.reduce((sum, count) => sum + count, 0);
+  const ids = new Int32Array(length);
+  const labels = new Int32Array(length);
+  let start = 0;
+  for (const example of examples) {
+    ids.set(example.ids, start);
+    labels.set(example.labels, start);
+    start += example.ids.length;
+  }
+  return { size: 1, length, ids, labels, lengths };
+}
+
+/** One example needs neither form: it is the batch. */
+export const batchOf = (examples: readonly EncodedExample[], packing: boolean): Batch =>
+  packing && examples.length > 1 ? pack(examples) : collate(examples);
+
+/**
  * Positions whose label is predicted: after the shift by one the first label of a sequence has nothing that predicts it.
  * This is the weight of an example in every mean of the engine.
  */

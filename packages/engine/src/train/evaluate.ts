@@ -1,6 +1,6 @@
 import type { EncodedExample } from '@rowsmith/contracts';
 import type { CausalLM, LossSums } from '../models/causal-lm.js';
-import { collate } from './collate.js';
+import { batchOf } from './collate.js';
 import { addSums, noSums } from './loss-sums.js';
 import { aborted } from './turn.js';
 
@@ -9,12 +9,13 @@ export async function evaluate(
   model: CausalLM,
   examples: readonly EncodedExample[],
   batch: number,
+  packing: boolean,
   signal: AbortSignal | undefined,
 ): Promise<LossSums | null> {
   let sums = noSums;
   for (let first = 0; first < examples.length; first += batch) {
     if (await aborted(signal)) return null;
-    sums = addSums(sums, model.loss(collate(examples.slice(first, first + batch))));
+    sums = addSums(sums, model.loss(batchOf(examples.slice(first, first + batch), packing)));
   }
   return sums;
 }
