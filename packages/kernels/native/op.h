@@ -48,6 +48,7 @@ class Call {
 
   float* output(int index, std::initializer_list<int64_t> shape) { return static_cast<float*>(allocate(index, shape, TF_FLOAT)); }
   int32_t* integerOutput(int index, std::initializer_list<int64_t> shape) { return static_cast<int32_t*>(allocate(index, shape, TF_INT32)); }
+  uint8_t* byteOutput(int index, std::initializer_list<int64_t> shape) { return static_cast<uint8_t*>(allocate(index, shape, TF_UINT8)); }
   void setOutput(int index, TF_Tensor* tensor) {
     if (failed_) return;
     TF_SetOutput(context_, index, tensor, status_);
@@ -69,8 +70,8 @@ class Call {
     std::vector<int64_t> dims(shape);
     int64_t count = 1;
     for (int64_t d : dims) count *= d;
-    // Both types have four bytes.
-    TF_Tensor* tensor = TF_AllocateOutput(context_, index, type, dims.data(), static_cast<int>(dims.size()), count * sizeof(float), status_);
+    const size_t bytes = count * TF_DataTypeSize(type);
+    TF_Tensor* tensor = TF_AllocateOutput(context_, index, type, dims.data(), static_cast<int>(dims.size()), bytes, status_);
     if (!check()) return nullptr;
     owned_.push_back(tensor);
     return TF_TensorData(tensor);
@@ -169,5 +170,6 @@ void registerAttention();
 void registerCrossEntropy();
 void registerAdamW();
 void registerMapWeights();
+void registerQuantise();
 
 }  // namespace rowsmith

@@ -16,6 +16,10 @@ export const kernelOps = [
   'RowsmithSquareSum',
   'RowsmithAdamW',
   'RowsmithMapWeights',
+  'RowsmithQuantizeNf4',
+  'RowsmithDequantizeNf4',
+  'RowsmithQuantizeInt8',
+  'RowsmithDequantizeInt8',
 ] as const;
 export type KernelOp = (typeof kernelOps)[number];
 
