@@ -9,7 +9,9 @@ export type TargetName = (typeof targetNames)[number];
 const auto = Type.Literal('auto');
 const literals = <T extends readonly string[]>(values: T) => Type.Unsafe<T[number]>(Type.String({ enum: [...values] }));
 
-export const scorerNames = ['l2', 'l1', 'random'] as const;
+export const scorerNames = ['l2', 'l1', 'random', 'wanda', 'taylor', 'taylor_multivariable', 'fisher', 'taylor2', 'zo_taylor'] as const;
+export const selectionNames = ['per_layer', 'global'] as const;
+export type SelectionName = (typeof selectionNames)[number];
 export const scheduleNames = ['constant', 'linear', 'cosine', 'step'] as const;
 export const trainOnNames = ['assistant', 'last', 'all'] as const;
 export type ScorerName = (typeof scorerNames)[number];
@@ -41,6 +43,47 @@ const fraction = Type.Number({ minimum: 0, maximum: 1 });
 const fields = {
   rows: Rows,
   scorer: Scorer,
+  calibration_batches: Type.Integer({
+    minimum: 1,
+    maximum: 100_000,
+    description: 'training batches that scorers other than l1, l2 and random look at; never more than there are',
+  }),
+  scoring_memory_mb: Type.Integer({
+    minimum: 0,
+    maximum: 1_000_000,
+    description:
+      'for sums of whole gradients (taylor, taylor2); less takes more passes, with the same result; 0 = about what training takes',
+  }),
+  zo_estimates: Type.Integer({ minimum: 1, maximum: 1000, description: 'zo_taylor: directions tried on each split of the batches' }),
+  zo_splits: Type.Integer({
+    minimum: 1,
+    maximum: 100_000,
+    description: 'zo_taylor: parts of the calibration batches, each with its own directions',
+  }),
+  zo_eps: Type.Number({
+    exclusiveMinimum: 0,
+    maximum: 1,
+    description: 'zo_taylor: length of a step in units of its standard normal direction',
+  }),
+  selection: Type.Unsafe<SelectionName>(
+    Type.String({
+      enum: [...selectionNames],
+      description: 'per_layer: each matrix gives its best rows; global: the best of all, so that a matrix may give none',
+    }),
+  ),
+  head_groups: Type.Boolean({ description: 'each attention head of q_proj, k_proj and v_proj gives the same number of rows' }),
+  heads: Type.Number({
+    minimum: 0,
+    maximum: 1,
+    description: 'share of the attention heads of q_proj, k_proj and v_proj that is trained whole, instead of rows; 0 = off',
+  }),
+  reuse_rows_of: nullable(
+    Type.String({
+      minLength: 1,
+      maxLength: 100,
+      description: 'id of a job of the same base: its selected rows are trained, nothing is scored',
+    }),
+  ),
   targets: Targets,
   layers: Layers,
   learning_rate: rate,

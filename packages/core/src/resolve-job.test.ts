@@ -6,7 +6,7 @@ const rowsOf = { q_proj: 576, k_proj: 192, v_proj: 192, o_proj: 576, gate_proj: 
 const facts: JobFacts = {
   trainingExamples: 100,
   validationExamples: 10,
-  model: { layers: 30, maxPositions: 2048, rowsOf },
+  model: { layers: 30, maxPositions: 2048, rowsOf, heads: 9, kvHeads: 3 },
   randomSeed: 77,
 };
 const body: CreateJobBody = { model: 'm', training_file: 'file-x' };
@@ -19,6 +19,15 @@ test('everything automatic', () => {
     rowSparse: {
       rows: 16,
       scorer: 'l2',
+      calibration_batches: 50,
+      scoring_memory_mb: 0,
+      zo_estimates: 2,
+      zo_splits: 16,
+      zo_eps: 1e-3,
+      selection: 'per_layer',
+      head_groups: false,
+      heads: 0,
+      reuse_rows_of: null,
       targets: [...targetNames],
       layers: [0, 29],
       learning_rate: 1e-3,

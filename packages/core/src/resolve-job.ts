@@ -1,5 +1,7 @@
 /** Turns every "auto" of a job into a value; the resolved values are stored and shown with the job. Pure. */
 import { type CreateJobBody, type Hyperparameters, type RowSparseConfig, type RowSparseRequest, targetNames } from '@rowsmith/contracts';
+import { given } from './given.js';
+import { resolveScoring, reuseFault, scoringFault, withReusedChoice } from './row-choice.js';
 
 export interface JobFacts {
   readonly trainingExamples: number;
@@ -9,7 +11,11 @@ export interface JobFacts {
     readonly layers: number;
     readonly maxPositions: number;
     readonly rowsOf: Readonly<Record<(typeof targetNames)[number], number>>;
+    readonly heads: number;
+    readonly kvHeads: number;
   };
+  /** Settings of the job whose rows `reuse_rows_of` asks for; undefined: none is asked for, or there is no such job. */
+  readonly reuse?: RowSparseConfig | undefined;
   /** Used when the user gives no seed. */
   readonly randomSeed: number;
 }
@@ -30,9 +36,6 @@ export const baseLearningRate = 1e-3;
 const autoExamplesSeen = 10_000;
 const autoMaxSeqLength = 1024;
 
-const given = <T>(value: T | 'auto' | null | undefined): Exclude<T, 'auto'> | undefined =>
-  value === undefined || value === null || value === 'auto' ? undefined : (value as Exclude<T, 'auto'>);
-
 function hyperparametersOf(body: CreateJobBody, examples: number): Hyperparameters {
   // The top-level object is OpenAI's older form; `method` wins where both are given.
   const asked = { ...body.hyperparameters, ...body.method?.supervised?.hyperparameters };
@@ -52,7 +55,9 @@ export function stepsOf(examples: number, batch: number, accumulation: number, e
 
 export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | { readonly fault: JobFault } {
   const hyperparameters = hyperparametersOf(body, facts.trainingExamples);
-  const asked: RowSparseRequest = body.row_sparse ?? {};
+  const request: RowSparseRequest = body.row_sparse ?? {};
+  const asked = withReusedChoice(request, facts);
+  const batches = Math.ceil(facts.trainingExamples / hyperparameters.batch_size);
   const { model } = facts;
   const layers = given(asked.layers) ?? ([0, model.layers - 1] as [number, number]);
   const maxSeqLength = given(asked.max_seq_length) ?? Math.min(autoMaxSeqLength, model.maxPositions);
@@ -62,6 +67,7 @@ export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | 
   const rowSparse: RowSparseConfig = {
     rows: given(asked.rows) ?? 16,
     scorer: given(asked.scorer) ?? 'l2',
+    ...resolveScoring(asked, batches),
     targets: given(asked.targets) ?? [...targetNames],
     layers,
     learning_rate: given(asked.learning_rate) ?? baseLearningRate,
@@ -93,7 +99,12 @@ export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | 
     sample_prompts: asked.sample_prompts ?? [],
     sample_max_tokens: given(asked.sample_max_tokens) ?? 64,
   };
-  const fault = faultOf(rowSparse, facts) ?? evaluationFault(rowSparse, facts) ?? warmStartFault(asked, rowSparse);
+  const fault =
+    reuseFault(request, facts) ??
+    faultOf(rowSparse, facts) ??
+    scoringFault(rowSparse, facts, batches) ??
+    evaluationFault(rowSparse, facts) ??
+    warmStartFault(asked, rowSparse);
   return fault ? { fault } : { seed: body.seed ?? facts.randomSeed, hyperparameters, rowSparse, totalSteps };
 }
 
@@ -113,7 +124,7 @@ function faultOf(config: RowSparseConfig, { model, trainingExamples }: JobFacts)
     };
   }
   if (trainingExamples < 1) return { param: 'training_file', message: 'The training file has no examples.' };
-  if (typeof config.rows === 'object') {
+  if (typeof config.rows === 'object' && config.selection === 'per_layer') {
     const { ratio, round_to: roundTo = 4 } = config.rows;
     const selected = config.targets.map((target) => Math.floor(ratio * model.rowsOf[target]));
     if (selected.every((rows) => rows - (rows % roundTo) === 0)) {

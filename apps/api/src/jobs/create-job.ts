@@ -32,6 +32,8 @@ function modelFacts({ config }: BaseModel): JobFacts['model'] {
   return {
     layers: config.n_layers,
     maxPositions: config.max_position_embeddings,
+    heads: config.n_heads,
+    kvHeads: config.n_kv_heads,
     rowsOf: {
       q_proj: queries,
       k_proj: keys,
