@@ -1,16 +1,17 @@
 import type { DecoderConfig } from '@rowsmith/contracts';
 import type { HeadShape, Ops } from '../ops/ops.js';
+import type { Weight } from '../ops/weight.js';
 import type { Handle } from '../runtime/handle.js';
 import type { PositionTables } from './rope-tables.js';
 import type { ModelWeights } from './weights.js';
 
 export interface LayerWeights {
   readonly attnNorm: Handle;
-  readonly qkv: Handle;
-  readonly o: Handle;
+  readonly qkv: Weight;
+  readonly o: Weight;
   readonly mlpNorm: Handle;
-  readonly gateUp: Handle;
-  readonly down: Handle;
+  readonly gateUp: Weight;
+  readonly down: Weight;
 }
 
 /** What the backward pass needs and does not recompute (norms and SwiGLU are). */
@@ -28,13 +29,14 @@ export interface LayerActivations {
 
 export function layerWeights(weights: ModelWeights, layer: number): LayerWeights {
   const get = (part: string) => weights.get(`layers.${layer}.${part}`);
+  const matrix = (part: string) => weights.matrix(`layers.${layer}.${part}`);
   return {
     attnNorm: get('attn_norm'),
-    qkv: get('qkv'),
-    o: get('o'),
+    qkv: matrix('qkv'),
+    o: matrix('o'),
     mlpNorm: get('mlp_norm'),
-    gateUp: get('gate_up'),
-    down: get('down'),
+    gateUp: matrix('gate_up'),
+    down: matrix('down'),
   };
 }
 

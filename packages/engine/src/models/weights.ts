@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { DecoderConfig, PackedModelIndex } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
 import type { StockOps } from '../ops/stock-ops.js';
+import type { Weight } from '../ops/weight.js';
 import { attribute } from '../runtime/binding.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
@@ -23,8 +24,10 @@ export type ModelSource = PackedModelFile | ModelInMemory;
 
 export interface ModelWeights {
   readonly config: DecoderConfig;
-  /** Owned by the weights; throws for an unknown name. */
+  /** A tensor that is held as it is. Owned by the weights; throws for an unknown name. */
   get(name: string): Handle;
+  /** A matrix for `Ops.linear` and its kin; `get(name)` unless the base is quantised. */
+  matrix(name: string): Weight;
   /** Whether the tensor's rows may be overwritten. */
   isWritable(name: string): boolean;
   dispose(): void;
@@ -42,13 +45,15 @@ export function loadWeights(ops: StockOps, source: ModelSource, rowTensors: read
   runtime.scope((keep) => {
     for (const [name, shape] of shapes) handles.set(name, keep(load(name, shape, writable.has(name))));
   });
+  const get = (name: string): Handle => {
+    const handle = handles.get(name);
+    if (!handle) throw new EngineError('precheck', 'invalid_model', `the model has no tensor ${name}`);
+    return handle;
+  };
   return {
     config,
-    get(name) {
-      const handle = handles.get(name);
-      if (!handle) throw new EngineError('precheck', 'invalid_model', `the model has no tensor ${name}`);
-      return handle;
-    },
+    get,
+    matrix: get,
     isWritable: (name) => writable.has(name),
     dispose() {
       runtime.release(...handles.values());

@@ -8,6 +8,7 @@
  * Head order: queries and attention outputs are [B, K, T*G, D] (row t*G + g of key/value head k is query head k*G + g), keys and values [B, K, T, D].
  */
 import type { Handle } from '../runtime/handle.js';
+import type { Weight } from './weight.js';
 
 export interface HeadShape {
   readonly batch: number;
@@ -41,6 +42,7 @@ export interface Ops {
   copy(x: Handle): Handle;
   /** Rows [start, start + count) on dimension 0. Shares memory where the address is aligned, else copies: never write into the result. */
   sliceRows(x: Handle, start: number, count: number): Handle;
+  sliceRows(x: Weight, start: number, count: number): Weight;
   concatRows(parts: readonly Handle[]): Handle;
   /** On the last dimension. */
   concatColumns(parts: readonly Handle[]): Handle;
@@ -83,9 +85,9 @@ export interface Ops {
 
   // Matrix products
   /** x w^T. x: [N, in], w: [out, in] → [N, out] */
-  linear(x: Handle, w: Handle): Handle;
+  linear(x: Handle, w: Weight): Handle;
   /** g w: the gradient with respect to a linear's input. g: [N, out], w: [out, in] → [N, in] */
-  linearBackward(g: Handle, w: Handle): Handle;
+  linearBackward(g: Handle, w: Weight): Handle;
   /** g^T x: the gradient of selected rows. g: [N, R] (the columns of the output gradient), x: [N, in] → [R, in] */
   rowGradient(g: Handle, x: Handle): Handle;
 

@@ -7,6 +7,7 @@ import { crossEntropy } from './stock-cross-entropy.js';
 import { rmsNorm, rmsNormBackward } from './stock-norm.js';
 import { mergeHeads, ropeTable, splitHeads, splitHeadsRope, splitHeadsRopeBackward } from './stock-rope.js';
 import { swiGlu, swiGluBackward } from './stock-swiglu.js';
+import type { Weight } from './weight.js';
 
 /** Every function composed of stock TensorFlow operators: works on each device, and is what fused kernels are tested against. */
 export class StockOps implements Ops {
@@ -34,7 +35,10 @@ export class StockOps implements Ops {
   copy(x: Handle): Handle {
     return this.o.unary('DeepCopy', x);
   }
-  sliceRows(x: Handle, start: number, count: number): Handle {
+  sliceRows(x: Handle, start: number, count: number): Handle;
+  sliceRows(x: Weight, start: number, count: number): Weight;
+  sliceRows(x: Weight, start: number, count: number): Weight {
+    if (!('id' in x)) return x.rows(start, count);
     const rest = x.shape.slice(1);
     return this.#scoped(() => this.o.slice(x, [start, ...rest.map(() => 0)], [count, ...rest]));
   }
@@ -112,10 +116,12 @@ export class StockOps implements Ops {
     return this.o.argMax(x);
   }
 
-  linear(x: Handle, w: Handle): Handle {
+  linear(x: Handle, w: Weight): Handle {
+    if (!('id' in w)) return this.#scoped(() => this.o.matMul(x, w.materialise(), 'b'));
     return this.o.matMul(x, w, 'b');
   }
-  linearBackward(g: Handle, w: Handle): Handle {
+  linearBackward(g: Handle, w: Weight): Handle {
+    if (!('id' in w)) return this.#scoped(() => this.o.matMul(g, w.materialise()));
     return this.o.matMul(g, w);
   }
   rowGradient(g: Handle, x: Handle): Handle {

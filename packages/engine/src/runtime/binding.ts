@@ -23,10 +23,10 @@ export interface Attribute {
 }
 
 /** Codes of TensorFlow's DataType (types.proto). */
-export const dtypeCode = { f32: 1, i32: 3, i64: 9, bool: 10 } as const satisfies Record<DType, number>;
+export const dtypeCode = { f32: 1, i32: 3, u8: 4, i64: 9, bool: 10 } as const satisfies Record<DType, number>;
 
 export function dtypeOfCode(code: number): DType {
-  for (const dtype of ['f32', 'i32', 'i64', 'bool'] as const) if (dtypeCode[dtype] === code) return dtype;
+  for (const dtype of ['f32', 'i32', 'u8', 'i64', 'bool'] as const) if (dtypeCode[dtype] === code) return dtype;
   throw new TypeError(`TensorFlow returned a tensor of dtype ${code}, which the engine does not use`);
 }
 
@@ -35,6 +35,7 @@ export const attribute = {
   string: (name: string, value: string): Attribute => ({ name, type: 0, value }),
   int: (name: string, value: number): Attribute => ({ name, type: 1, value }),
   float: (name: string, value: number): Attribute => ({ name, type: 2, value }),
+  floats: (name: string, value: readonly number[]): Attribute => ({ name, type: 2, value }),
   bool: (name: string, value: boolean): Attribute => ({ name, type: 3, value }),
   dtype: (name: string, value: DType): Attribute => ({ name, type: 4, value: dtypeCode[value] }),
   shape: (name: string, value: readonly number[]): Attribute => ({ name, type: 5, value }),
