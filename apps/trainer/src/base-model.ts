@@ -6,6 +6,8 @@ import { openPackedModel, type PackedModel } from '@rowsmith/hf';
 import { TrainerError } from './trainer-error.js';
 
 const recordName = '.verified.json';
+/** Of a matrix in memory while its columns are read. */
+const maxBlockFloats = 2 ** 22;
 const verifiedFiles = ['weights.bin', 'tokenizer.json', 'tokenizer_config.json', 'index.json'];
 
 /**
@@ -51,6 +53,25 @@ async function remember(dir: string, seen: string): Promise<void> {
     // Read-only or full: the next attempt hashes again.
     await unlink(temporary).catch(() => undefined);
   }
+}
+
+/** Columns of a linear, transposed, likewise: [c, out] f32. Reads its rows in blocks, since a file has no columns. */
+export async function readPackedColumns(packed: PackedModel, linear: LinearInfo, columns: Int32Array): Promise<Float32Array> {
+  const { outFeatures, inFeatures } = linear;
+  const values = new Float32Array(columns.length * outFeatures);
+  const block = Math.max(1, Math.floor(maxBlockFloats / inFeatures));
+  for (let start = 0; start < outFeatures; start += block) {
+    const count = Math.min(block, outFeatures - start);
+    const rows = await readPackedRows(
+      packed,
+      linear,
+      Int32Array.from({ length: count }, (_, i) => start + i),
+    );
+    columns.forEach((column, l) => {
+      for (let i = 0; i < count; i++) values[l * outFeatures + start + i] = rows[i * inFeatures + column] as number;
+    });
+  }
+  return values;
 }
 
 /** Rows of a linear straight from the packed file, past the engine: the other witness when an export is verified. [r, in] f32. */

@@ -22,6 +22,28 @@ const binding: Binding = {
   data_sha256: 'd'.repeat(64),
   operators: 'stock',
 };
+/** q's row 3 and column 1, down's columns 0 and 2: width 2 holds q's row; width 4 q's column, then down's two. */
+function stateWithColumns(step: number): CheckpointState {
+  const buffer = (rows: number, width: number, seed: number) => ({
+    shape: [rows, width],
+    data: Float32Array.from({ length: rows * width }, (_, i) => Math.cos(seed * step + i)),
+  });
+  return {
+    step,
+    buffers: new Map([
+      ['delta.2', buffer(1, 2, 1)],
+      ['delta.4', buffer(3, 4, 2)],
+      ['adam_m.2', buffer(1, 2, 3)],
+      ['adam_m.4', buffer(3, 4, 4)],
+    ]),
+    indices: new Map([['m.q', Int32Array.of(3)]]),
+    columns: new Map([
+      ['m.q', Int32Array.of(1)],
+      ['m.down', Int32Array.of(0, 2)],
+    ]),
+    cursor: { epoch: 0, position: step },
+  };
+}
 function stateOf(step: number): CheckpointState {
   const buffer = (rows: number, width: number, seed: number) => ({
     shape: [rows, width],
@@ -81,6 +103,11 @@ describe('checkpoints', () => {
     const found = await find(sent);
     expect(found.state).toEqual(stateOf(5));
     expect(found.rejected).toEqual([]);
+  });
+
+  it('give back columns too', async () => {
+    await checkpoints(3).write(stateWithColumns(5), { step: 5 });
+    expect((await find(sent)).state).toEqual(stateWithColumns(5));
   });
 
   it('name their predecessor, over attempts too', async () => {

@@ -12,10 +12,10 @@ import {
   type Verification,
   verifyPeftExport,
 } from '@rowsmith/adapter';
-import type { AdapterManifest, RowDelta } from '@rowsmith/contracts';
+import type { AdapterManifest, ModuleRows, RowDelta } from '@rowsmith/contracts';
 import type { LinearInfo, RowValues } from '@rowsmith/engine';
 import type { PackedModel } from '@rowsmith/hf';
-import { readPackedRows } from './base-model.js';
+import { readPackedColumns, readPackedRows } from './base-model.js';
 import { type Binding, encodeManifest, manifestName } from './checkpoint-manifest.js';
 import { type Objects, upload } from './object-files.js';
 import { TrainerError } from './trainer-error.js';
@@ -27,7 +27,7 @@ export interface AdapterInput {
   readonly binding: Binding;
   readonly step: number;
   readonly delta: RowDelta;
-  /** Rows as the trained model holds them. */
+  /** Rows and columns as the trained model holds them. */
   readonly tunedRows: RowValues;
 }
 export interface PreparedAdapter {
@@ -65,7 +65,10 @@ export async function prepareAdapter(input: AdapterInput, dir: string): Promise<
     data_sha256: binding.data_sha256,
     step,
     rank,
-    trainable_parameters: Array.from(delta.values()).reduce((sum, { delta: update }) => sum + update.length, 0),
+    trainable_parameters: Array.from(delta.values()).reduce(
+      (sum, { delta: d, columnDelta }) => sum + d.length + (columnDelta?.length ?? 0),
+      0,
+    ),
     verification: { ...verification },
   };
   files.set(descriptionName, describeAdapter(description));
@@ -74,25 +77,31 @@ export async function prepareAdapter(input: AdapterInput, dir: string): Promise<
 }
 
 async function verified({ packed, linears, delta, binding, tunedRows }: AdapterInput, dir: string): Promise<Verification> {
+  const linearOf = (name: string) => linears.find((linear) => linear.name === name) ?? notTrained(name);
+  const trained = (name: string) => delta.get(name) ?? notTrained(name);
   const verification = await verifyPeftExport({
     configPath: join(dir, adapterConfigName),
     weightsPath: join(dir, adapterWeightsName),
     delta,
     tunedRows,
-    baseRows: (name) => {
-      const linear = linears.find((candidate) => candidate.name === name);
-      const rows = delta.get(name);
-      if (!linear || !rows) throw new RangeError(`${name} was not trained`);
-      return readPackedRows(packed, linear, rows.indices);
-    },
+    baseRows: (name) => readPackedRows(packed, linearOf(name), trained(name).indices),
+    baseColumns: (name) => readPackedColumns(packed, linearOf(name), trained(name).columns ?? new Int32Array(0)),
   });
   const stored = await readRows(join(dir, rowsFileName), { baseSha256: binding.base_sha256 });
   for (const [name, rows] of delta) {
-    const same = (a: ArrayBufferView | undefined, b: ArrayBufferView) => a !== undefined && Buffer.compare(bytesOf(a), bytesOf(b)) === 0;
-    if (!same(stored.get(name)?.indices, rows.indices) || !same(stored.get(name)?.delta, rows.delta))
+    const same = (part: (of: ModuleRows) => ArrayBufferView | undefined) => {
+      const [a, b] = [stored.get(name), rows].map((of) => of && part(of));
+      return a && b ? Buffer.compare(bytesOf(a), bytesOf(b)) === 0 : a === b;
+    };
+    const parts = [same((of) => of.indices), same((of) => of.delta), same((of) => of.columns), same((of) => of.columnDelta)];
+    if (parts.includes(false))
       throw new TrainerError('infra', 'export_differs', `${rowsFileName} read back differs from the trained rows in ${name}`);
   }
   return verification;
+}
+
+function notTrained(name: string): never {
+  throw new RangeError(`${name} was not trained`);
 }
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView) => Buffer.from(buffer, byteOffset, byteLength);

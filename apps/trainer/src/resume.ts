@@ -79,7 +79,7 @@ async function readState(
     await downloadTo(join(dir, name), store, file);
   }
   const rows = await readRows(join(dir, rowsFileName), { baseSha256: manifest.base_sha256 });
-  const { indices, buffers: deltas } = stacksOf(rows, linears);
+  const { buffers: deltas, ...selection } = stacksOf(rows, linears);
   const buffers = new Map(deltas);
   const optimizer = await openSafetensors(join(dir, optimizerName));
   try {
@@ -90,7 +90,7 @@ async function readState(
   } finally {
     await optimizer.close();
   }
-  return { step: manifest.step, buffers, indices, cursor: manifest.cursor };
+  return { step: manifest.step, buffers, ...selection, cursor: manifest.cursor };
 }
 
 async function readSmall(store: Objects, key: string): Promise<Uint8Array | null> {

@@ -1,36 +1,44 @@
 /**
- * Between the engine's stacked buffers and per-module rows. In a checkpoint's state `delta.<width>` is [R, width]: the rows of all modules of that input
- * width, one module after the other in the order of `indices`.
+ * Between the engine's stacked buffers and per-module rows. In a checkpoint's state `delta.<width>` is [R, width]: the trained parts of that width (rows
+ * of a module: its input width; its columns, transposed: its output width), in the order of the model's linears, rows before columns.
  */
 import type { CheckpointState, ModuleRows, RowDelta } from '@rowsmith/contracts';
-import type { LinearInfo } from '@rowsmith/engine';
+import { type LinearInfo, partsOf, type TrainedPart } from '@rowsmith/engine';
 import { TrainerError } from './trainer-error.js';
 
 const deltaName = (width: number) => `delta.${width}`;
 export const isDelta = (buffer: string): boolean => buffer.startsWith('delta.');
 
-/** The rows of a state by module. Views into its buffers, not copies. */
-export function rowsOf({ indices, buffers }: CheckpointState, linears: readonly LinearInfo[]): RowDelta {
-  const places = new Map(linears.map((linear) => [linear.name, linear]));
+/** The rows and columns of a state by module. Views into its buffers, not copies. */
+export function rowsOf({ indices, columns, buffers }: CheckpointState, linears: readonly LinearInfo[]): RowDelta {
   const taken = new Map<number, number>();
-  const rows = new Map<string, ModuleRows>();
-  for (const [name, of] of indices) {
-    const { inFeatures, outFeatures } = linearOf(places, name);
-    const start = taken.get(inFeatures) ?? 0;
-    const end = start + of.length * inFeatures;
-    const stack = buffers.get(deltaName(inFeatures))?.data;
-    if (!stack || stack.length < end) throw new RangeError(`the state's buffer ${deltaName(inFeatures)} ends before the rows of ${name}`);
-    rows.set(name, { indices: of, delta: stack.subarray(start, end), outFeatures, inFeatures });
-    taken.set(inFeatures, end);
-  }
-  return rows;
+  const take = ({ width, ids, key }: TrainedPart): Float32Array => {
+    const start = taken.get(width) ?? 0;
+    const end = start + ids.length * width;
+    const stack = buffers.get(deltaName(width))?.data;
+    if (!stack || stack.length < end) throw new RangeError(`the state's buffer ${deltaName(width)} ends before ${key}`);
+    taken.set(width, end);
+    return stack.subarray(start, end);
+  };
+  return new Map(
+    trainedParts({ indices, ...(columns && { columns }) }, linears).map(({ linear, parts }) => {
+      const { outFeatures, inFeatures } = linear;
+      let rows: ModuleRows = { indices: new Int32Array(0), delta: new Float32Array(0), outFeatures, inFeatures };
+      for (const part of parts) {
+        const update = take(part);
+        rows = part.axis === 'rows' ? { ...rows, indices: part.ids, delta: update } : { ...rows, columns: part.ids, columnDelta: update };
+      }
+      return [linear.name, rows];
+    }),
+  );
 }
 
 /** The engine's order of modules, and its delta buffers, from rows in any order. Throws TrainerError (infra) `checkpoint_mismatch`. */
-export function stacksOf(rows: RowDelta, linears: readonly LinearInfo[]): Pick<CheckpointState, 'indices' | 'buffers'> {
+export function stacksOf(rows: RowDelta, linears: readonly LinearInfo[]): Pick<CheckpointState, 'indices' | 'columns' | 'buffers'> {
   const places = new Map(linears.map((linear) => [linear.name, linear]));
   for (const [name, { inFeatures, outFeatures }] of rows) {
-    const linear = linearOf(places, name);
+    const linear = places.get(name);
+    if (!linear) throw noSuchLinear(name);
     if (linear.inFeatures !== inFeatures || linear.outFeatures !== outFeatures)
       throw mismatch(`${name} is [${linear.outFeatures}, ${linear.inFeatures}] here, [${outFeatures}, ${inFeatures}] there`);
   }
@@ -38,24 +46,38 @@ export function stacksOf(rows: RowDelta, linears: readonly LinearInfo[]): Pick<C
     const module = rows.get(name);
     return module ? [[name, module] as const] : [];
   });
+  const indices = new Map(ordered.flatMap(([name, module]) => (module.indices.length > 0 ? [[name, module.indices] as const] : [])));
+  const columns = new Map(ordered.flatMap(([name, module]) => (module.columns ? [[name, module.columns] as const] : [])));
+  const selection = columns.size > 0 ? { indices, columns } : { indices };
+  const parts = trainedParts(selection, linears).flatMap((module) => module.parts);
+  const updateOf = ({ module, axis }: TrainedPart) => {
+    const { delta, columnDelta } = rows.get(module.name) as ModuleRows;
+    return axis === 'rows' ? delta : (columnDelta ?? new Float32Array(0));
+  };
   const buffers = new Map<string, { shape: readonly number[]; data: Float32Array }>();
-  for (const width of new Set(ordered.map(([, { inFeatures }]) => inFeatures))) {
-    const parts = ordered.flatMap(([, { inFeatures, delta }]) => (inFeatures === width ? [delta] : []));
-    const data = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  for (const width of new Set(parts.map((part) => part.width))) {
+    const updates = parts.filter((part) => part.width === width).map(updateOf);
+    const data = new Float32Array(updates.reduce((sum, update) => sum + update.length, 0));
     let at = 0;
-    for (const part of parts) {
-      data.set(part, at);
-      at += part.length;
+    for (const update of updates) {
+      data.set(update, at);
+      at += update.length;
     }
     buffers.set(deltaName(width), { shape: [data.length / width, width], data });
   }
-  return { indices: new Map(ordered.map(([name, { indices }]) => [name, indices])), buffers };
+  return { ...selection, buffers };
 }
 
-function linearOf(places: ReadonlyMap<string, LinearInfo>, name: string): LinearInfo {
-  const linear = places.get(name);
-  if (!linear) throw mismatch(`the model has no linear called ${name}`);
-  return linear;
+function trainedParts({ indices, columns }: Pick<CheckpointState, 'indices' | 'columns'>, linears: readonly LinearInfo[]) {
+  const known = new Set(linears.map(({ name }) => name));
+  for (const name of [...indices.keys(), ...(columns?.keys() ?? [])]) if (!known.has(name)) throw noSuchLinear(name);
+  return linears.flatMap((linear) => {
+    const chosen = columns?.get(linear.name);
+    const module = { ...linear, indices: indices.get(linear.name) ?? new Int32Array(0), ...(chosen && { columns: chosen }) };
+    const parts = partsOf(module);
+    return parts.length > 0 ? [{ linear, parts }] : [];
+  });
 }
 
+const noSuchLinear = (name: string) => mismatch(`the model has no linear called ${name}`);
 const mismatch = (message: string) => new TrainerError('infra', 'checkpoint_mismatch', message);

@@ -15,19 +15,40 @@ export function checkRowDelta(delta: RowDelta, file: string): void {
   }
 }
 
-function checkModule({ indices, delta, outFeatures, inFeatures }: ModuleRows, refuse: (message: string) => AdapterError): void {
+type Refuse = (message: string) => AdapterError;
+
+function checkModule(rows: ModuleRows, refuse: Refuse): void {
+  const { indices, delta, columns, columnDelta, outFeatures, inFeatures } = rows;
   for (const [what, features] of Object.entries({ out: outFeatures, in: inFeatures }))
     if (!Number.isInteger(features) || features < 1 || features > maxFeatures) throw refuse(`${features} ${what} features are impossible`);
-  const rows = indices.length;
-  if (rows < 1 || rows > outFeatures) throw refuse(`${rows} rows of a matrix that has ${outFeatures}`);
-  if (delta.length !== rows * inFeatures) throw refuse(`delta has ${delta.length} numbers, ${rows} rows of ${inFeatures} are needed`);
+  // A module has rows, columns or both.
+  if (columns === undefined || indices.length > 0 || delta.length > 0)
+    checkPart({ what: 'row', across: 'column', indices, delta, available: outFeatures, width: inFeatures }, refuse);
+  if (columns === undefined && columnDelta === undefined) return;
+  const [chosen, update] = [columns ?? new Int32Array(0), columnDelta ?? new Float32Array(0)];
+  checkPart({ what: 'column', across: 'row', indices: chosen, delta: update, available: inFeatures, width: outFeatures }, refuse);
+}
+
+interface Part {
+  readonly what: 'row' | 'column';
+  readonly across: 'row' | 'column';
+  readonly indices: Int32Array;
+  readonly delta: Float32Array;
+  readonly available: number;
+  readonly width: number;
+}
+
+function checkPart({ what, across, indices, delta, available, width }: Part, refuse: Refuse): void {
+  const count = indices.length;
+  if (count < 1 || count > available) throw refuse(`${count} ${what}s of a matrix that has ${available}`);
+  if (delta.length !== count * width) throw refuse(`delta has ${delta.length} numbers, ${count} ${what}s of ${width} are needed`);
   let previous = -1;
   for (const index of indices) {
-    if (index < 0 || index >= outFeatures) throw refuse(`row ${index} is outside 0 to ${outFeatures - 1}`);
-    if (index === previous) throw refuse(`row ${index} occurs twice`);
-    if (index < previous) throw refuse(`row ${index} follows row ${previous}: indices must ascend`);
+    if (index < 0 || index >= available) throw refuse(`${what} ${index} is outside 0 to ${available - 1}`);
+    if (index === previous) throw refuse(`${what} ${index} occurs twice`);
+    if (index < previous) throw refuse(`${what} ${index} follows ${what} ${previous}: indices must ascend`);
     previous = index;
   }
   const bad = delta.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) throw refuse(`row ${indices[Math.floor(bad / inFeatures)]}, column ${bad % inFeatures} is ${delta[bad]}`);
+  if (bad >= 0) throw refuse(`${what} ${indices[Math.floor(bad / width)]}, ${across} ${bad % width} is ${delta[bad]}`);
 }

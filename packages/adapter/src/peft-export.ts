@@ -1,6 +1,7 @@
 /**
  * The exact LoRA export. Training rows S of W [out, in] by D [r, in] is LoRA with A = D and B = one-hot: B[s_k, k] = 1, so B·A has D[k] in row s_k and
- * zero elsewhere, and W + B·A is what was trained (Li & Bhaskara, arXiv 2502.11439: Y = X Wᵀ + X Dᵀ M). Scale lora_alpha / r = 1.
+ * zero elsewhere, and W + B·A is what was trained (Li & Bhaskara, arXiv 2502.11439: Y = X Wᵀ + X Dᵀ M). Training columns by E [out, c] is B = E and
+ * A = one-hot; both together are B = [one-hot | E], A = [D; one-hot], whose product holds D + E, rounded once, where they cross. Scale lora_alpha / r = 1.
  */
 import type { RowDelta } from '@rowsmith/contracts';
 import { encodeSafetensors, type TensorToWrite } from '@rowsmith/hf';
@@ -23,7 +24,7 @@ export interface PeftExportOptions {
   readonly modelLayers: number;
 }
 export interface PeftExport {
-  /** r of every module: the largest number of rows in one. */
+  /** r of every module: the largest number of rows and columns in one. */
   readonly rank: number;
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
@@ -34,14 +35,19 @@ export interface PeftExport {
  */
 export function exportPeft(delta: RowDelta, options: PeftExportOptions): PeftExport {
   checkRowDelta(delta, adapterWeightsName);
-  const rank = Math.max(...Array.from(delta.values(), ({ indices }) => indices.length));
+  const rank = Math.max(...Array.from(delta.values(), ({ indices, columns }) => indices.length + (columns?.length ?? 0)));
   const tensors = new Map<string, TensorToWrite>();
-  for (const [name, { indices, delta: update, outFeatures, inFeatures }] of delta) {
+  for (const [name, { indices, delta: update, columns, columnDelta, outFeatures, inFeatures }] of delta) {
     const a = new Float32Array(rank * inFeatures); // [r, in]
     a.set(update);
     const b = new Float32Array(outFeatures * rank); // [out, r]
     indices.forEach((row, k) => {
       b[row * rank + k] = 1;
+    });
+    columns?.forEach((column, l) => {
+      const component = indices.length + l;
+      a[component * inFeatures + column] = 1;
+      for (let row = 0; row < outFeatures; row++) b[row * rank + component] = columnDelta?.[l * outFeatures + row] as number;
     });
     tensors.set(`${peftPrefix}${name}.lora_A.weight`, { shape: [rank, inFeatures], data: a });
     tensors.set(`${peftPrefix}${name}.lora_B.weight`, { shape: [outFeatures, rank], data: b });

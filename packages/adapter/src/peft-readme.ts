@@ -12,8 +12,17 @@ const vllmRanks = [1, 8, 16, 32, 64, 128, 256, 320, 512];
 
 /** No time, job or attempt in it: the same adapter has the same README. */
 export function peftReadme({ baseModel, baseSha256, rank, delta }: ReadmeInput): string {
-  const rows = Array.from(delta.values()).reduce((sum, { indices }) => sum + indices.length, 0);
-  const parameters = Array.from(delta.values()).reduce((sum, { delta: update }) => sum + update.length, 0);
+  const modules = [...delta.values()];
+  const rows = modules.reduce((sum, { indices }) => sum + indices.length, 0);
+  const columns = modules.reduce((sum, module) => sum + (module.columns?.length ?? 0), 0);
+  const parameters = modules.reduce((sum, { delta: update, columnDelta }) => sum + update.length + (columnDelta?.length ?? 0), 0);
+  const number = (value: number) => value.toLocaleString('en-US');
+  const whole = [rows > 0 && `${number(rows)} whole rows`, columns > 0 && `${number(columns)} whole columns`].filter(Boolean).join(' and ');
+  const trained = rows > 0 ? (columns > 0 ? 'rows and columns' : 'rows') : 'columns';
+  const how = [
+    rows > 0 && 'lora_A holds the update of each row, lora_B says with a single 1 which row it belongs to',
+    columns > 0 && 'lora_B holds the update of each column, lora_A says with a single 1 which column it belongs to',
+  ];
   const vllmRank = vllmRanks.find((value) => value >= rank);
   const vllm =
     vllmRank === undefined
@@ -35,9 +44,9 @@ tags:
 
 # LoRA adapter for ${baseModel.replace(/[\r\n]+/g, ' ')}
 
-${parameters.toLocaleString('en-US')} trained parameters: ${rows.toLocaleString('en-US')} whole rows of ${delta.size} weight matrices of the base model. Made by Rowsmith.
+${number(parameters)} trained parameters: ${whole} of ${delta.size} weight matrices of the base model. Made by Rowsmith.
 
-The trained rows are stored as an ordinary LoRA of rank ${rank}: lora_A holds the update of each row, lora_B says with a single 1 which row it belongs to, and
+The trained ${trained} are stored as an ordinary LoRA of rank ${rank}: ${how.filter(Boolean).join('; ')}, and
 lora_alpha / r is 1. Merged weights, W + B·A, equal the trained weights exactly in float32. A server that keeps the adapter apart computes W·x + B·(A·x), which
 differs from (W + B·A)·x by rounding only.
 

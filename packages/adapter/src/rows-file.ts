@@ -1,4 +1,7 @@
-/** The row-delta file: per module `<module>.indices` I32 [r] and `<module>.delta` F32 [r, in]; base and shapes in the header's metadata. */
+/**
+ * The row-delta file: per module `<module>.indices` I32 [r] and `<module>.delta` F32 [r, in] (its rows), `<module>.columns` I32 [c] and
+ * `<module>.column_delta` F32 [c, out] (its columns, transposed), or only one of the pairs; base and shapes in the header's metadata.
+ */
 import { canonicalJson, type ModuleRows, parseAs, type RowDelta } from '@rowsmith/contracts';
 import { encodeSafetensors, openSafetensors, type SafetensorsFile, type TensorToWrite } from '@rowsmith/hf';
 import { Type } from 'typebox';
@@ -15,9 +18,15 @@ export function encodeRows(delta: RowDelta, baseSha256: string): Uint8Array {
   checkRowDelta(delta, rowsFileName);
   const tensors = new Map<string, TensorToWrite>();
   const shapes: Record<string, [number, number]> = {};
-  for (const [name, { indices, delta: update, outFeatures, inFeatures }] of delta) {
-    tensors.set(`${name}.indices`, { shape: [indices.length], data: indices });
-    tensors.set(`${name}.delta`, { shape: [indices.length, inFeatures], data: update });
+  for (const [name, { indices, delta: update, columns, columnDelta, outFeatures, inFeatures }] of delta) {
+    if (indices.length > 0) {
+      tensors.set(`${name}.indices`, { shape: [indices.length], data: indices });
+      tensors.set(`${name}.delta`, { shape: [indices.length, inFeatures], data: update });
+    }
+    if (columns && columnDelta) {
+      tensors.set(`${name}.columns`, { shape: [columns.length], data: columns });
+      tensors.set(`${name}.column_delta`, { shape: [columns.length, outFeatures], data: columnDelta });
+    }
     shapes[name] = [outFeatures, inFeatures];
   }
   return encodeSafetensors(tensors, { format: rowsFormat, base_sha256: baseSha256, shapes: canonicalJson(shapes) });
@@ -44,9 +53,13 @@ export async function readRows(path: string, { baseSha256, label = rowsFileName 
     const shapes = shapesOf(metadata['shapes'], label);
     const delta = new Map<string, ModuleRows>();
     for (const [name, [outFeatures, inFeatures]] of shapes) delta.set(name, await readModule(file, name, outFeatures, inFeatures, label));
-    if (file.tensors.size !== 2 * shapes.length)
-      throw new AdapterError('bad_rows', `${label}: ${file.tensors.size} tensors for ${shapes.length} modules`);
     checkRowDelta(delta, label);
+    const known = Array.from(delta.values()).reduce(
+      (sum, { indices, columns }) => sum + (indices.length > 0 ? 2 : 0) + (columns ? 2 : 0),
+      0,
+    );
+    if (file.tensors.size !== known)
+      throw new AdapterError('bad_rows', `${label}: ${file.tensors.size} tensors for ${shapes.length} modules`);
     return delta;
   } finally {
     await file.close();
@@ -79,7 +92,16 @@ async function readModule(
       );
     return info.shape;
   };
-  const [rows] = expect(`${name}.indices`, 'I32', (shape) => shape.length === 1);
-  expect(`${name}.delta`, 'F32', (shape) => shape.length === 2 && shape[0] === rows && shape[1] === inFeatures);
-  return { indices: await file.readI32(`${name}.indices`), delta: await file.readF32(`${name}.delta`), outFeatures, inFeatures };
+  const read = async (indices: string, delta: string, width: number) => {
+    const [count] = expect(indices, 'I32', (shape) => shape.length === 1);
+    expect(delta, 'F32', (shape) => shape.length === 2 && shape[0] === count && shape[1] === width);
+    return [await file.readI32(indices), await file.readF32(delta)] as const;
+  };
+  const has = (...tensors: string[]) => tensors.some((tensor) => file.tensors.has(`${name}.${tensor}`));
+  const hasColumns = has('columns', 'column_delta');
+  const nothing = [new Int32Array(0), new Float32Array(0)] as const;
+  const [indices, delta] = hasColumns && !has('indices', 'delta') ? nothing : await read(`${name}.indices`, `${name}.delta`, inFeatures);
+  if (!hasColumns) return { indices, delta, outFeatures, inFeatures };
+  const [columns, columnDelta] = await read(`${name}.columns`, `${name}.column_delta`, outFeatures);
+  return { indices, delta, columns, columnDelta, outFeatures, inFeatures };
 }

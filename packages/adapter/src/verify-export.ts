@@ -1,5 +1,5 @@
 /** Proof that a LoRA folder on disk means the trained weights: it is read back as another program would read it. */
-import type { RowDelta } from '@rowsmith/contracts';
+import { columnsKey, type ModuleRows, type RowDelta } from '@rowsmith/contracts';
 import { openSafetensors, type SafetensorsFile } from '@rowsmith/hf';
 import { AdapterError } from './errors.js';
 import { oneHotRows } from './one-hot.js';
@@ -14,7 +14,9 @@ export interface VerifyInput {
   readonly delta: RowDelta;
   /** Rows of the untouched base, read apart from the trainer. [r, in] f32 by module. */
   readonly baseRows: (module: string) => Promise<Float32Array>;
-  /** Rows as the trained model holds them, the ones its losses were computed with. [r, in] f32 by module. */
+  /** Columns of it, transposed. [c, out] f32 by module; only asked for where columns were trained. */
+  readonly baseColumns?: (module: string) => Promise<Float32Array>;
+  /** Rows [r, in] by module and transposed columns [c, out] by its `columnsKey`, f32, as the trained model holds them: its losses were computed with them. */
   readonly tunedRows: ReadonlyMap<string, Float32Array>;
 }
 export interface Verification {
@@ -23,8 +25,8 @@ export interface Verification {
 }
 
 /**
- * W_export = f32(W + scale * B·A) for every tuned matrix, compared with the trained rows; max_abs_error is the largest difference. Rows that were not
- * selected need no arithmetic: their rows of B are checked to be zero, so W_export = W there. Throws AdapterError `bad_export` (a file is not what was
+ * W_export = f32(W + scale * B·A) for every tuned matrix, compared with the trained rows and columns; max_abs_error is the largest difference. What was not
+ * selected needs no arithmetic: its rows of B, or columns of A, are checked to be zero, so W_export = W there. Throws AdapterError `bad_export` (a file is not what was
  * written) or `export_differs` (any difference above 0).
  */
 export async function verifyPeftExport(input: VerifyInput): Promise<Verification> {
@@ -49,9 +51,8 @@ export async function verifyPeftExport(input: VerifyInput): Promise<Verification
 
 async function moduleError(file: SafetensorsFile, name: string, rank: number, scale: number, input: VerifyInput): Promise<number> {
   const rows = input.delta.get(name);
-  const tuned = input.tunedRows.get(name);
-  if (!rows || !tuned) throw new AdapterError('bad_export', `${name} was not trained`);
-  const { indices, inFeatures, outFeatures } = rows;
+  if (!rows) throw new AdapterError('bad_export', `${name} was not trained`);
+  const { indices, columns, inFeatures, outFeatures } = rows;
   const read = async (tensor: string, shape: readonly number[]) => {
     const info = file.tensors.get(tensor);
     if (info?.dtype !== 'F32' || info.shape.join() !== shape.join())
@@ -60,18 +61,93 @@ async function moduleError(file: SafetensorsFile, name: string, rank: number, sc
   };
   const a = await read(`${peftPrefix}${name}.lora_A.weight`, [rank, inFeatures]);
   const b = await read(`${peftPrefix}${name}.lora_B.weight`, [outFeatures, rank]);
-  const places = oneHotRows(b, outFeatures, rank, name);
+  const exported: Exported = { a, b, rank, scale };
+  if (columns) checkColumnChoice(exported, rows, columns, name);
+  const places = oneHotRows(b, outFeatures, rank, name, columns && { skip: indices.length, count: columns.length });
   if (places.length !== indices.length || places.some(({ row }, k) => row !== indices[k]))
     throw new AdapterError('bad_export', `lora_B of ${name} names other rows than were trained`);
-  const base = await input.baseRows(name);
+  const component = new Map(places.map(({ row, column }) => [row, column]));
+  const errors = [0];
+  if (indices.length > 0) {
+    const base = await input.baseRows(name);
+    errors.push(largestError(exportedRows(exported, rows, component), base, tunedOf(input, name)));
+  }
+  if (columns) {
+    const base = await input.baseColumns?.(name);
+    if (!base) throw new AdapterError('bad_export', `${name}: the base's columns are needed to check its columns`);
+    errors.push(largestError(exportedColumns(exported, rows, columns, component), base, tunedOf(input, columnsKey(name))));
+  }
+  return Math.max(...errors); // NaN stays NaN
+}
+
+function tunedOf({ tunedRows }: VerifyInput, key: string): Float32Array {
+  const tuned = tunedRows.get(key);
+  if (!tuned) throw new AdapterError('bad_export', `${key} was not trained`);
+  return tuned;
+}
+
+/** f32(base + update) against what the model holds. */
+function largestError(update: Float32Array, base: Float32Array, tuned: Float32Array): number {
+  if (base.length !== update.length || tuned.length !== update.length) return Number.NaN;
   let worst = 0;
-  places.forEach(({ column }, k) => {
-    for (let j = 0; j < inFeatures; j++) {
-      // One product of the sum over the rank is not zero, and it is times 1: B·A is A's row, without rounding.
-      const exported = Math.fround((base[k * inFeatures + j] as number) + Math.fround(scale * (a[column * inFeatures + j] as number)));
-      const error = Math.abs(exported - (tuned[k * inFeatures + j] as number));
-      worst = Math.max(worst, error);
+  for (let i = 0; i < update.length; i++) {
+    const exported = Math.fround((base[i] as number) + (update[i] as number));
+    worst = Math.max(worst, Math.abs(exported - (tuned[i] as number)));
+  }
+  return worst;
+}
+
+interface Exported {
+  /** [rank, in] */
+  readonly a: Float32Array;
+  /** [out, rank] */
+  readonly b: Float32Array;
+  readonly rank: number;
+  readonly scale: number;
+}
+
+/** Components [r, r + c) of A must each name one trained column by a single 1. Throws AdapterError `bad_export`. */
+function checkColumnChoice({ a }: Exported, { indices, inFeatures }: ModuleRows, columns: Int32Array, name: string): void {
+  columns.forEach((column, l) => {
+    const start = (indices.length + l) * inFeatures;
+    for (let j = 0; j < inFeatures; j++)
+      if (a[start + j] !== (j === column ? 1 : 0))
+        throw new AdapterError('bad_export', `lora_A of ${name} names other columns than were trained`);
+  });
+}
+
+/**
+ * scale * B·A in the selected rows, [r, in]: every sum over the rank has one product that is not zero, A's row times 1, and where a selected column
+ * crosses a second, E times 1, so it is D or f32(D + E) in any order of summation. component: row -> its place in the rank.
+ */
+function exportedRows({ a, b, rank, scale }: Exported, rows: ModuleRows, component: ReadonlyMap<number, number>): Float32Array {
+  const { indices, columns, inFeatures } = rows;
+  const update = new Float32Array(indices.length * inFeatures);
+  indices.forEach((row, k) => {
+    const at = (component.get(row) as number) * inFeatures;
+    update.set(a.subarray(at, at + inFeatures), k * inFeatures);
+    columns?.forEach((column, l) => {
+      const place = k * inFeatures + column;
+      update[place] = (update[place] as number) + (b[row * rank + indices.length + l] as number);
+    });
+  });
+  return update.map((value) => scale * value);
+}
+
+/** The same in the selected columns, transposed: [c, out]. */
+function exportedColumns(
+  { a, b, rank, scale }: Exported,
+  { indices, inFeatures, outFeatures }: ModuleRows,
+  columns: Int32Array,
+  component: ReadonlyMap<number, number>,
+): Float32Array {
+  const update = new Float32Array(columns.length * outFeatures);
+  columns.forEach((column, l) => {
+    for (let row = 0; row < outFeatures; row++) update[l * outFeatures + row] = b[row * rank + indices.length + l] as number;
+    for (const [row, k] of component) {
+      const place = l * outFeatures + row;
+      update[place] = (update[place] as number) + (a[k * inFeatures + column] as number);
     }
   });
-  return worst;
+  return update.map((value) => scale * value);
 }
