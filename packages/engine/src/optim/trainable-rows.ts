@@ -200,6 +200,15 @@ type BufferRole = (typeof bufferRoles)[number];
 const stateKey = { delta: 'delta', adam_m: 'm', adam_v: 'v' } as const satisfies Record<BufferRole, keyof AdamState>;
 const bufferName = (role: BufferRole, width: number): string => `${role}.${width}`;
 
+/** Buffers of a start from known updates: `delta.<width>` as given, the optimiser as at step 0. */
+export function withFreshMoments(deltas: Buffers): Buffers {
+  const moments = Array.from(deltas, ([name, { shape, data }]) => {
+    const width = name.slice(name.indexOf('.') + 1);
+    return (['adam_m', 'adam_v'] as const).map((role) => [`${role}.${width}`, { shape, data: new Float32Array(data.length) }] as const);
+  });
+  return new Map([...deltas, ...moments.flat()]);
+}
+
 function checkBuffers(groups: readonly (readonly TrainedPart[])[], saved: Buffers): void {
   const mismatch = (message: string) => new EngineError('infra', 'checkpoint_mismatch', message);
   for (const group of groups) {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { exampleOrder } from './order.js';
+import { philox } from '../runtime/philox.js';
+import { bucketedOrder, exampleOrder } from './order.js';
 
 describe('exampleOrder', () => {
   it('is a permutation, the same for the same seed and epoch, another for another', () => {
@@ -22,4 +23,43 @@ describe('exampleOrder', () => {
   });
 
   it('of one example is that example', () => expect([...exampleOrder(1, 0, 0)]).toEqual([0]));
+});
+
+describe('bucketed order', () => {
+  const random = philox(4, 'lengths', 0);
+  const lengths = Int32Array.from({ length: 403 }, () => 1 + random.below(500));
+  const batches = (order: Int32Array, size: number) =>
+    Array.from({ length: Math.ceil(order.length / size) }, (_, i) => Array.from(order.subarray(i * size, (i + 1) * size)));
+  const padding = (order: Int32Array) =>
+    batches(order, 4).reduce((sum, batch) => {
+      const of = batch.map((i) => lengths[i] as number);
+      return sum + of.length * Math.max(...of) - of.reduce((a, b) => a + b, 0);
+    }, 0);
+
+  it('has every example once; the leftover ones are those of the plain order, at its end', () => {
+    const order = bucketedOrder(lengths, 4, 7, 2);
+    expect(Array.from(order).sort((a, b) => a - b)).toEqual(Array.from(lengths.keys()));
+    expect(order.slice(-3)).toEqual(exampleOrder(403, 7, 2).slice(-3));
+  });
+
+  it('needs less than a tenth of the padding of the plain order', () => {
+    expect(padding(bucketedOrder(lengths, 4, 7, 0))).toBeLessThan(0.1 * padding(exampleOrder(403, 7, 0)));
+  });
+
+  it('is a function of seed and epoch, and does not go from short to long', () => {
+    const order = bucketedOrder(lengths, 4, 7, 0);
+    expect(bucketedOrder(lengths, 4, 7, 0)).toEqual(order);
+    expect(bucketedOrder(lengths, 4, 7, 1)).not.toEqual(order);
+    expect(bucketedOrder(lengths, 4, 8, 0)).not.toEqual(order);
+    const longest = batches(order, 4).map((batch) => Math.max(...batch.map((i) => lengths[i] as number)));
+    const rises = longest.filter((value, i) => i > 0 && value >= (longest[i - 1] as number)).length;
+    expect(rises).toBeGreaterThan(30);
+    expect(rises).toBeLessThan(70);
+  });
+
+  it('equal lengths: a shuffle of the plain micro-batches, each as it was', () => {
+    const equal = new Int32Array(12).fill(9);
+    const sorted = (order: Int32Array) => batches(order, 3).map(String).sort();
+    expect(sorted(bucketedOrder(equal, 3, 1, 0))).toEqual(sorted(exampleOrder(12, 1, 0)));
+  });
 });

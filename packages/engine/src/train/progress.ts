@@ -3,6 +3,7 @@ import type { CheckpointState } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
 import { stepWindow } from './plan-steps.js';
 import type { TrainMetrics } from './types.js';
+import { fromNumbers, noEvaluations, toNumbers, type ValidationRecord } from './validation-record.js';
 
 export interface Progress {
   /** Whole optimiser steps done. */
@@ -10,6 +11,7 @@ export interface Progress {
   readonly trainedTokens: number;
   /** Last step after which the validation set was evaluated; -1: never. */
   readonly evaluatedStep: number;
+  readonly validation: ValidationRecord;
   readonly metrics: TrainMetrics;
 }
 
@@ -26,6 +28,7 @@ export const start: Progress = {
   step: 0,
   trainedTokens: 0,
   evaluatedStep: -1,
+  validation: noEvaluations,
   metrics: {
     step: 0,
     train_loss: null,
@@ -36,7 +39,10 @@ export const start: Progress = {
 };
 
 /** `epoch` and `position` (examples done in it) follow from the step; they are there to be read and to be checked on return. */
-export function toCursor({ step, trainedTokens, evaluatedStep, metrics }: Progress, shape: RunShape): CheckpointState['cursor'] {
+export function toCursor(
+  { step, trainedTokens, evaluatedStep, validation, metrics }: Progress,
+  shape: RunShape,
+): CheckpointState['cursor'] {
   const { epoch, first } = stepWindow(step, shape);
   const known = metricNames.flatMap((name) => (metrics[name] === null ? [] : [[name, metrics[name]] as const]));
   return {
@@ -45,6 +51,7 @@ export function toCursor({ step, trainedTokens, evaluatedStep, metrics }: Progre
     examples: shape.examples,
     trained_tokens: trainedTokens,
     evaluated_step: evaluatedStep,
+    ...toNumbers(validation),
     ...Object.fromEntries(known),
   };
 }
@@ -67,6 +74,7 @@ export function fromCheckpoint({ step, cursor }: CheckpointState, shape: RunShap
     step,
     trainedTokens: number('trained_tokens'),
     evaluatedStep: number('evaluated_step'),
+    validation: fromNumbers(cursor),
     metrics: {
       step,
       train_loss: metric('train_loss'),

@@ -162,6 +162,7 @@ export async function secondPart(state: string): Promise<string> {
 export function eventsText(events: readonly TrainEvent[]): string {
   const lines = events.map((event) => {
     if (event.type === 'step' || event.type === 'evaluation') return JSON.stringify({ ...event, point: { ...event.point, seconds: null } });
+    if (event.type === 'early_stop') return JSON.stringify(event);
     const { state, ...rest } = event;
     return `${JSON.stringify(rest, (_, value: unknown) => (value instanceof Map ? [...value.keys()] : value))} ${digest(stateText(state))}`;
   });

@@ -1,24 +1,24 @@
 import type { CheckpointState, MetricPoint } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
 import { learningRate } from '../optim/schedule.js';
-import { TrainableRows } from '../optim/trainable-rows.js';
+import { TrainableRows, withFreshMoments } from '../optim/trainable-rows.js';
 import { indicesOf } from '../rows/plan-from-indices.js';
 import { batchOf, labelledTokens } from './collate.js';
 import { evaluate } from './evaluate.js';
 import { addSums, means, noSums } from './loss-sums.js';
-import { exampleOrder } from './order.js';
 import { epochsDone, stepWindow } from './plan-steps.js';
 import { checkSavedRows, fromCheckpoint, type Progress, start, toCursor } from './progress.js';
 import { setUpRun } from './run-setup.js';
 import { aborted } from './turn.js';
 import type { TrainEvent, TrainInput } from './types.js';
+import { afterEvaluation, stopsEarly } from './validation-record.js';
 
 /**
  * Trains the selected rows of `input.model`; see TrainInput and TrainEvent. Same input, same events but for `seconds`, whatever the number
  * of interruptions: k steps, a checkpoint and n steps in another process equal k + n steps, byte for byte.
  */
 export async function* train(input: TrainInput): AsyncGenerator<TrainEvent, void, void> {
-  const { engine, model, plan, trainExamples, validExamples, seed, rowSparse, resume, clock, signal } = input;
+  const { engine, model, plan, trainExamples, validExamples, rowSparse, resume, clock, signal } = input;
   const run = setUpRun(input);
   const { totalSteps, batch } = run;
   const selection = indicesOf(plan);
@@ -29,7 +29,7 @@ export async function* train(input: TrainInput): AsyncGenerator<TrainEvent, void
   let progress: Progress = resume ? fromCheckpoint(resume, run) : start;
   const firstStep = progress.step;
   let order: { readonly epoch: number; readonly examples: Int32Array } = { epoch: -1, examples: new Int32Array(0) };
-  const rows = new TrainableRows(engine.ops, model, plan, resume?.buffers);
+  const rows = new TrainableRows(engine.ops, model, plan, resume?.buffers ?? (input.warmStart && withFreshMoments(input.warmStart)));
 
   const state = (): CheckpointState => ({ step: progress.step, buffers: rows.buffers(), ...selection, cursor: toCursor(progress, run) });
   const stopped = (): TrainEvent => ({ type: 'stopped', state: state(), metrics: progress.metrics });
@@ -37,6 +37,7 @@ export async function* train(input: TrainInput): AsyncGenerator<TrainEvent, void
   try {
     for (;;) {
       const { step } = progress;
+      let best = false;
       if (run.evaluationDue(step) && progress.evaluatedStep < step) {
         const began = clock();
         const sums = await evaluate(model, validExamples, batch, rowSparse.packing, signal);
@@ -44,16 +45,30 @@ export async function* train(input: TrainInput): AsyncGenerator<TrainEvent, void
         refuseNonFinite(step, 'validation loss', sums.lossSum);
         const { loss, accuracy } = means(sums);
         const metrics = { ...progress.metrics, full_valid_loss: loss, full_valid_mean_token_accuracy: accuracy };
-        progress = { ...progress, evaluatedStep: step, metrics };
+        const validation =
+          step === 0 ? progress.validation : afterEvaluation(progress.validation, step, loss, rowSparse.early_stopping_min_delta);
+        progress = { ...progress, evaluatedStep: step, metrics, validation };
+        best = rowSparse.keep_best && validation.best?.step === step;
         const values = { valid_loss: loss, valid_mean_token_accuracy: accuracy, seconds: (clock() - began) / 1000 };
-        yield { type: 'evaluation', point: { ...emptyPoint, step, epoch: epochsDone(step, run), ...values }, totalSteps };
+        yield {
+          type: 'evaluation',
+          point: { ...emptyPoint, step, epoch: epochsDone(step, run), ...values },
+          totalSteps,
+          evaluation: validation.evaluations,
+        };
       }
       if (step === totalSteps) break;
-      if (step > firstStep && input.wantsCheckpoint?.(step)) yield { type: 'checkpoint', state: state(), metrics: progress.metrics };
+      if (stopsEarly(progress.validation, rowSparse.early_stopping_patience)) {
+        const { withoutImprovement, best: lowest } = progress.validation;
+        yield { type: 'early_stop', step, evaluations: withoutImprovement, best: lowest };
+        break;
+      }
+      if (best || (step > firstStep && input.wantsCheckpoint?.(step)))
+        yield { type: 'checkpoint', state: state(), metrics: progress.metrics, best };
 
       const began = clock();
       const { epoch, first, last } = stepWindow(step, run);
-      if (order.epoch !== epoch) order = { epoch, examples: exampleOrder(run.examples, seed, epoch) };
+      if (order.epoch !== epoch) order = { epoch, examples: run.orderOf(epoch) };
       const window = Array.from(order.examples.subarray(first, last), (index) => trainExamples[index] as (typeof trainExamples)[number]);
       const tokens = window.reduce((sum, { ids }) => sum + ids.length, 0);
       const labelled = window.reduce((sum, example) => sum + labelledTokens(example), 0);
@@ -91,10 +106,10 @@ export async function* train(input: TrainInput): AsyncGenerator<TrainEvent, void
       };
       yield { type: 'step', point, totalSteps, trainedTokens: progress.trainedTokens };
     }
-    const { step, trainedTokens, metrics } = progress;
+    const { step, trainedTokens, metrics, validation } = progress;
     const delta = rows.delta();
     for (const [name, module] of delta) if (!module.delta.every(Number.isFinite)) refuseNonFinite(step, `update of ${name}`, Number.NaN);
-    yield { type: 'done', step, trainedTokens, delta, state: state(), metrics };
+    yield { type: 'done', step, trainedTokens, delta, state: state(), metrics, best: validation.best };
   } finally {
     rows.dispose();
   }

@@ -23,6 +23,8 @@ export interface TrainInput {
   readonly rowSparse: RowSparseConfig;
   /** Go on from here instead of from step 0; must stem from the same plan, examples, seed and configuration (the caller checks hashes). */
   readonly resume?: CheckpointState | undefined;
+  /** Updates to start from instead of zeros: `delta.<width>` buffers in the layout of a CheckpointState of `plan`. Moments start at zero. */
+  readonly warmStart?: CheckpointState['buffers'] | undefined;
   /** Monotonic milliseconds, e.g. `() => performance.now()`. Only measures; never decides a result. */
   readonly clock: () => number;
   /** Asked once after each optimiser step but the last; true: a `checkpoint` event follows. */
@@ -33,15 +35,24 @@ export interface TrainInput {
 
 /**
  * Everything is a copy on the host: an event may be kept, no event holds a handle. Order: evaluation of step 0, then per step `step`,
- * `evaluation` where due, `checkpoint` where wanted. `train` throws EngineError: `nan_loss`, `no_examples`, `no_labelled_tokens`,
+ * `evaluation` where due, `checkpoint` where wanted or best, `early_stop` at most once, then `done`. `train` throws EngineError: `nan_loss`, `no_examples`, `no_labelled_tokens`,
  * `checkpoint_mismatch`.
  */
 export type TrainEvent =
   /** One optimiser step. train_* set (null if no token of the step is labelled), valid_* null. */
   | { readonly type: 'step'; readonly point: MetricPoint; readonly totalSteps: number; readonly trainedTokens: number }
   /** Mean over all labelled tokens of the validation examples. valid_* set, train_* null. Step 0 is the base model. */
-  | { readonly type: 'evaluation'; readonly point: MetricPoint; readonly totalSteps: number }
-  | { readonly type: 'checkpoint'; readonly state: CheckpointState; readonly metrics: TrainMetrics }
+  | {
+      readonly type: 'evaluation';
+      readonly point: MetricPoint;
+      readonly totalSteps: number;
+      /** 0 before training, then 1, 2, ... The model holds base + D until the generator is asked for the next event. */
+      readonly evaluation: number;
+    }
+  /** best: of the lowest validation loss so far (with `keep_best`, such a step is always saved; a checkpoint of it may be there already). */
+  | { readonly type: 'checkpoint'; readonly state: CheckpointState; readonly metrics: TrainMetrics; readonly best: boolean }
+  /** Validation loss has not improved for `evaluations` evaluations in a row; `done` follows. */
+  | { readonly type: 'early_stop'; readonly step: number; readonly evaluations: number; readonly best: BestStep }
   /** The signal was aborted. `state`: after the last whole optimiser step; a half-done accumulation window is dropped. Nothing follows. */
   | { readonly type: 'stopped'; readonly state: CheckpointState; readonly metrics: TrainMetrics }
   /** The model holds base + D until the generator is asked for the next event: sample from it now. Nothing follows. */
@@ -54,7 +65,11 @@ export type TrainEvent =
       /** Everything a checkpoint of the last step holds. */
       readonly state: CheckpointState;
       readonly metrics: TrainMetrics;
+      /** Lowest validation loss; null without validation. Its checkpoint is the caller's to have kept. */
+      readonly best: BestStep;
     };
+
+export type BestStep = { readonly step: number; readonly loss: number } | null;
 
 /** Latest known values; null before the first step or without validation. */
 export interface TrainMetrics {
