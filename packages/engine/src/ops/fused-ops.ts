@@ -1,3 +1,4 @@
+import type { Int8Codes, Nf4Codes, Place } from '../quant/formats.js';
 import { type Attribute, attribute } from '../runtime/binding.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
@@ -14,6 +15,7 @@ const silu: readonly Attribute[] = [attribute.string('act', 'silu')];
 export class FusedOps extends StockOps {
   readonly #none: Handle;
   readonly #everything: Handle;
+  readonly #noBytes: Handle;
   readonly #headAttributes = new Map<string, readonly Attribute[]>();
   readonly #maskAttributes = new Map<string, readonly Attribute[]>();
   readonly #epsAttributes = new Map<number, readonly Attribute[]>();
@@ -22,6 +24,7 @@ export class FusedOps extends StockOps {
     super(runtime);
     this.#none = runtime.own(runtime.upload(new Float32Array(0), [0], 'f32'));
     this.#everything = runtime.own(runtime.upload(new Int32Array(0), [0], 'i32'));
+    this.#noBytes = runtime.own(runtime.upload(new Uint8Array(0), [0], 'u8'));
   }
 
   override mapPrivately(path: string, offset: number, shape: readonly number[]): Handle | null {
@@ -33,6 +36,26 @@ export class FusedOps extends StockOps {
       // Larger pages than the file was packed for, or no mapping to be had: reading works, and says what is wrong if it does not.
       return null;
     }
+  }
+
+  override quantiseNf4(w: Handle, block: number): Nf4Codes {
+    const [codes, scales] = this.runtime.executeMany('RowsmithQuantizeNf4', [w], 2, [attribute.int('block', block)]);
+    return { codes: codes as Handle, scales: scales as Handle };
+  }
+  override dequantiseNf4({ codes, scales, twice }: Nf4Codes, block: number, place: Place): Handle {
+    const inputs = [codes, scales, twice?.codes ?? this.#noBytes, twice?.levels ?? this.#none];
+    return this.#dequantised('RowsmithDequantizeNf4', inputs, place, [attribute.int('block', block)]);
+  }
+  override quantiseInt8(w: Handle): Int8Codes {
+    const [codes, scales] = this.runtime.executeMany('RowsmithQuantizeInt8', [w], 2);
+    return { codes: codes as Handle, scales: scales as Handle };
+  }
+  override dequantiseInt8({ codes, scales }: Int8Codes, place: Place): Handle {
+    return this.#dequantised('RowsmithDequantizeInt8', [codes, scales], place, []);
+  }
+  #dequantised(op: string, inputs: readonly Handle[], { start, rows, columns }: Place, attributes: readonly Attribute[]): Handle {
+    const { runtime } = this;
+    return runtime.scope((keep) => keep(runtime.execute(op, [...inputs, runtime.upload(Int32Array.of(start, rows, columns), [3], 'i32')], attributes)));
   }
 
   override rmsNorm(x: Handle, weight: Handle, eps: number): Handle {

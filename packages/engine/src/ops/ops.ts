@@ -7,6 +7,7 @@
  * scope and is the caller's to release; arguments stay the caller's.
  * Head order: queries and attention outputs are [B, K, T*G, D] (row t*G + g of key/value head k is query head k*G + g), keys and values [B, K, T, D].
  */
+import type { Int8Codes, Nf4Codes, Place } from '../quant/formats.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Weight } from './weight.js';
 
@@ -90,6 +91,16 @@ export interface Ops {
   linearBackward(g: Handle, w: Weight): Handle;
   /** g^T x: the gradient of selected rows. g: [N, R] (the columns of the output gradient), x: [N, in] → [R, in] */
   rowGradient(g: Handle, x: Handle): Handle;
+
+  // Quantised matrices
+  /** w: [out, in]; `block` numbers along the row-major matrix share a scale. */
+  quantiseNf4(w: Handle, block: number): Nf4Codes;
+  /** [rows, columns] f32 */
+  dequantiseNf4(codes: Nf4Codes, block: number, place: Place): Handle;
+  /** A row's scale is its largest |w| / 127. w: [out, in] */
+  quantiseInt8(w: Handle): Int8Codes;
+  /** [rows, columns] f32 */
+  dequantiseInt8(codes: Int8Codes, place: Place): Handle;
 
   // The decoder's parts
   /** x / sqrt(mean(x^2) + eps) * weight. x: [N, C], weight: [C] → [N, C] */

@@ -1,3 +1,5 @@
+import type { Int8Codes, Nf4Codes, Place } from '../quant/formats.js';
+import { dequantiseInt8, dequantiseNf4, quantiseInt8, quantiseNf4 } from '../quant/stock-quantise.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { Operators } from './operators.js';
@@ -126,6 +128,19 @@ export class StockOps implements Ops {
   }
   rowGradient(g: Handle, x: Handle): Handle {
     return this.o.matMul(g, x, 'a');
+  }
+
+  quantiseNf4(w: Handle, block: number): Nf4Codes {
+    return quantiseNf4(this.o, w, block);
+  }
+  dequantiseNf4(codes: Nf4Codes, block: number, place: Place): Handle {
+    return dequantiseNf4(this.o, codes, block, place);
+  }
+  quantiseInt8(w: Handle): Int8Codes {
+    return quantiseInt8(this.o, w);
+  }
+  dequantiseInt8(codes: Int8Codes, place: Place): Handle {
+    return dequantiseInt8(this.o, codes, place);
   }
 
   rmsNorm(x: Handle, weight: Handle, eps: number): Handle {
