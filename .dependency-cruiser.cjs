@@ -43,7 +43,7 @@ const rooms = {
     ...['packages/contracts', 'packages/core', 'packages/engine', 'packages/data', 'packages/hf', 'packages/adapter', 'packages/storage'],
     ...['packages/native', 'packages/telemetry'],
   ],
-  'apps/up': ['packages/contracts', 'packages/db', 'packages/native', 'packages/queue'],
+  'apps/up': ['packages/contracts', 'packages/db', 'packages/native', 'packages/queue', 'packages/storage'],
   'apps/cli': ['packages/client', 'packages/contracts'],
 };
 

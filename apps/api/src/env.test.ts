@@ -9,7 +9,7 @@ test('defaults', () => {
     host: '127.0.0.1',
     port: 8080,
     dataDir: resolve('.rowsmith'),
-    objectsDir: resolve('.rowsmith/objects'),
+    storage: { driver: 'fs', root: resolve('.rowsmith/objects') },
     modelsDir: resolve('/caches/models'),
     apiKeys: [],
     pepper: enough.ROWSMITH_PEPPER,

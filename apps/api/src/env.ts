@@ -1,6 +1,8 @@
 /** Everything the API process reads from its environment; all faults are reported at once. */
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
+import type { StorageLocation } from '@rowsmith/contracts';
 import { modelStore } from '@rowsmith/hf';
+import { storageSettings } from '@rowsmith/storage';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 
@@ -67,7 +69,7 @@ export interface ApiEnv {
   readonly host: string;
   readonly port: number;
   readonly dataDir: string;
-  readonly objectsDir: string;
+  readonly storage: StorageLocation;
   readonly modelsDir: string;
   readonly apiKeys: readonly string[];
   readonly pepper: string;
@@ -104,7 +106,8 @@ export function loadEnv(source: Readonly<Record<string, string | undefined>>): A
     if (text !== undefined && text !== '') given[name] = numbers.has(name) && /^\d+$/.test(text) ? Number(text) : text;
     else if (defaults[name] !== undefined) given[name] = defaults[name];
   }
-  if (!Value.Check(Env, given)) {
+  const storage = storageSettings(source, source['ROWSMITH_DATA'] || String(defaults['ROWSMITH_DATA']));
+  if (!Value.Check(Env, given) || storage.faults.length > 0) {
     const told = new Set<string>();
     for (const error of Value.Errors(Env, given)) {
       const names = error.keyword === 'required' ? error.params.requiredProperties : [error.instancePath.slice(1)];
@@ -113,7 +116,7 @@ export function loadEnv(source: Readonly<Record<string, string | undefined>>): A
         told.add(schema !== undefined && 'description' in schema ? String(schema.description) : `${name} is not set`);
       }
     }
-    throw new EnvError([...told]);
+    throw new EnvError([...told, ...storage.faults]);
   }
   const env = given as Static<typeof Env>;
   const dataDir = resolve(env.ROWSMITH_DATA);
@@ -121,7 +124,7 @@ export function loadEnv(source: Readonly<Record<string, string | undefined>>): A
     host: env.ROWSMITH_HOST,
     port: env.ROWSMITH_PORT,
     dataDir,
-    objectsDir: join(dataDir, 'objects'),
+    storage: storage.location,
     modelsDir: resolve(env.ROWSMITH_MODELS ?? modelStore(source)),
     apiKeys: [...(env.ROWSMITH_API_KEY === undefined ? [] : [env.ROWSMITH_API_KEY]), ...commaList(env.ROWSMITH_API_KEYS)],
     pepper: env.ROWSMITH_PEPPER,

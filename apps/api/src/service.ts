@@ -1,9 +1,18 @@
 /** The API process put together: real stores, queue, object store, server and control loop. Whoever opens it closes it. */
-import { createApiKeyStore, createDispatchStore, createFileStore, createJobStore, openDatabase, startEventNotifier } from '@rowsmith/db';
+import {
+  createApiKeyStore,
+  createDispatchStore,
+  createFileStore,
+  createJobStore,
+  createUploadStore,
+  openDatabase,
+  startEventNotifier,
+} from '@rowsmith/db';
 import { createWakeQueue } from '@rowsmith/queue';
-import { FsObjectStore } from '@rowsmith/storage';
+import { openObjectStore } from '@rowsmith/storage';
 import { createHttpMetrics, type Logger } from '@rowsmith/telemetry';
 import { type ControlOptions, startControlLoop } from './control/control-loop.js';
+import { sweep } from './control/sweep.js';
 import type { ApiEnv } from './env.js';
 import { hashApiKey } from './http/auth.js';
 import type { Api } from './http/routes.js';
@@ -69,9 +78,20 @@ export async function openService(env: ApiEnv, log: Logger, options: ServiceOpti
     const notifier = startEventNotifier(env.databaseUrl);
     undo.push(() => notifier.close());
 
-    const stores = { files: createFileStore(database), jobs: createJobStore(database), objects: new FsObjectStore(env.objectsDir) };
+    const objects = await openObjectStore(env.storage);
+    undo.push(async () => objects.close());
+    await patiently('the object store', () => objects.prepare(), patienceMs, log);
+    const stores = {
+      files: createFileStore(database),
+      uploads: createUploadStore(database),
+      jobs: createJobStore(database),
+      objects,
+    };
     const metrics = createHttpMetrics();
-    const loop = startControlLoop({ ...stores, dispatch, queue, log }, { staleMs: env.staleMs, ...options.control });
+    const loop = startControlLoop(
+      { ...stores, dispatch, queue, log, tidy: (batch) => sweep(stores, batch) },
+      { staleMs: env.staleMs, ...options.control },
+    );
     undo.push(() => loop.stop());
     const app = await buildServer(
       {

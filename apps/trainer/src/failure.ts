@@ -4,6 +4,7 @@ import { ContractError, type ErrorClass, type FromTrainer, trainerExit } from '@
 import { EngineError } from '@rowsmith/engine';
 import { ModelError } from '@rowsmith/hf';
 import { NativeError } from '@rowsmith/native';
+import { StorageError } from '@rowsmith/storage';
 import { TrainerError } from './trainer-error.js';
 
 export type Failed = Extract<FromTrainer, { type: 'failed' }>;
@@ -23,6 +24,7 @@ export function failureOf(error: unknown): Failed {
   if (error instanceof ModelError) return failed(error.fault === 'infra' ? 'infra' : 'precheck', error.code, error.message, 'model');
   if (error instanceof AdapterError) return failed('infra', error.code, error.message);
   if (error instanceof NativeError) return failed('infra', error.code, error.message);
+  if (error instanceof StorageError) return failed('infra', error.code, error.message);
   if (error instanceof ContractError) return failed('infra', 'invalid_message', error.message);
   const system = systemCodes[systemCode(error) ?? ''];
   if (system) return failed('infra', system[0], system[1]);

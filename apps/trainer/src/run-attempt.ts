@@ -19,7 +19,7 @@ import {
   trainableParameters,
 } from '@rowsmith/engine';
 import type { PackedModel } from '@rowsmith/hf';
-import { FsObjectStore } from '@rowsmith/storage';
+import { openObjectStore } from '@rowsmith/storage';
 import type { Logger } from '@rowsmith/telemetry';
 import { openBaseModel } from './base-model.js';
 import type { Channel } from './channel.js';
@@ -45,9 +45,11 @@ export interface AttemptSurroundings {
 /** Runs to an end that was reported; returns the exit code. Throws what `failureOf` explains. */
 export async function runAttempt(start: TrainerStart, surroundings: AttemptSurroundings): Promise<number> {
   const workDir = await mkdtemp(join(tmpdir(), 'rowsmith-trainer-'));
+  const store = await openObjectStore(start.storage);
   try {
-    return await new AttemptRun(start, surroundings, new FsObjectStore(start.storage.root), workDir).run();
+    return await new AttemptRun(start, surroundings, store, workDir).run();
   } finally {
+    store.close();
     await rm(workDir, { recursive: true, force: true });
   }
 }
@@ -98,7 +100,9 @@ class AttemptRun {
     await stopHere(stop);
 
     if (!found.state) await this.#phase('scoring', `Choosing rows by ${spec.row_sparse.scorer}`);
-    const plan = found.state ? planFromIndices(model, found.state.indices) : planRows(engine, model, spec.row_sparse, spec.seed);
+    const plan = found.state
+      ? planFromIndices(model, found.state.indices, found.state.columns)
+      : planRows(engine, model, spec.row_sparse, spec.seed);
     await this.#send({
       type: 'planned',
       total_steps: totalStepsOf(this.start, dataset),

@@ -38,3 +38,8 @@ test('all faults are reported at once', () => {
 test('an unknown flag is refused by name', () => {
   expect(() => readUpSettings(['--prot', '1'], {})).toThrow(/--prot/);
 });
+
+test('a bucket is named whole or the start is refused', () => {
+  expect(() => readUpSettings([], { ROWSMITH_STORAGE: 's3' })).toThrow(/ROWSMITH_S3_BUCKET/);
+  expect(readUpSettings([], { ROWSMITH_STORAGE: 's3', ROWSMITH_S3_BUCKET: 'objects' })).toMatchObject({ port: 8080 });
+});

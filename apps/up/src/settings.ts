@@ -1,6 +1,7 @@
 /** What `rowsmith up` was asked to do: flags first, then environment, then defaults; all faults are reported at once. */
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { storageSettings } from '@rowsmith/storage';
 
 export interface UpSettings {
   readonly host: string;
@@ -34,6 +35,7 @@ Starts the API and one worker on this machine, with an embedded Postgres.
   --help            this text
 
 DATABASE_URL names a Postgres to use instead of the embedded one; REDIS_URL moves the queue to Redis.
+ROWSMITH_STORAGE=s3 keeps objects in a bucket: ROWSMITH_S3_BUCKET, ROWSMITH_S3_ENDPOINT (else AWS), ROWSMITH_S3_REGION, ROWSMITH_S3_PREFIX; credentials in AWS_*.
 `;
 
 /** Throws UpSettingsError with every fault. Empty environment values count as absent. */
@@ -76,11 +78,13 @@ export function readUpSettings(args: readonly string[], env: Readonly<Record<str
   };
   const databaseUrl = url('DATABASE_URL', ['postgres:', 'postgresql:']);
   const redisUrl = url('REDIS_URL', ['redis:', 'rediss:']);
+  const dataDir = resolve(text('data', 'ROWSMITH_DATA') ?? '.rowsmith');
+  faults.push(...storageSettings(env, dataDir).faults);
   if (faults.length > 0) throw new UpSettingsError(faults);
   return {
     host: text('host', 'ROWSMITH_HOST') ?? '127.0.0.1',
     port,
-    dataDir: resolve(text('data', 'ROWSMITH_DATA') ?? '.rowsmith'),
+    dataDir,
     apiKey,
     databaseUrl,
     redisUrl,

@@ -10,7 +10,7 @@ test('defaults lie beside the data folder and in the cache', () => {
     REDIS_URL: '',
   });
   expect(env).toMatchObject({
-    objectsDir: '/data/objects',
+    storage: { driver: 'fs', root: '/data/objects' },
     modelsDir: '/cache/models',
     redisUrl: null,
     stopGraceMs: 20_000,
@@ -48,4 +48,13 @@ test('a trainer sees no secret of the worker, and none that nobody thought of', 
   const { trainerEnv } = loadEnv({ DATABASE_URL: 'postgres://u:pw@h/d', PATH: '/bin', TF_CPP_MIN_LOG_LEVEL: '0', ...secrets });
   expect(Object.keys(trainerEnv).filter((name) => name === 'DATABASE_URL' || name in secrets)).toEqual([]);
   expect(trainerEnv).toMatchObject({ PATH: '/bin', TF_CPP_MIN_LOG_LEVEL: '0', TF_NUM_INTEROP_THREADS: '1' });
+});
+
+test('the keys of a bucket reach the trainer by its environment, and only when there is a bucket', () => {
+  const base = { DATABASE_URL: 'postgres://h/d', ROWSMITH_DATA: '/data', AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 's3cret' };
+  const env = loadEnv({ ...base, ROWSMITH_STORAGE: 's3', ROWSMITH_S3_BUCKET: 'bucket' });
+  expect(env.trainerEnv).toMatchObject({ AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 's3cret' });
+  expect(JSON.stringify(env.storage)).not.toContain('s3cret');
+  expect(loadEnv(base).trainerEnv).not.toHaveProperty('AWS_SECRET_ACCESS_KEY');
+  expect(() => loadEnv({ ...base, ROWSMITH_STORAGE: 's3' })).toThrow(/ROWSMITH_S3_BUCKET/);
 });

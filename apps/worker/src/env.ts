@@ -1,8 +1,9 @@
 /** Everything the worker process reads from its environment; all faults are reported at once. */
 import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
-import { idPrefixes, newId, type WorkerId } from '@rowsmith/contracts';
+import { idPrefixes, newId, type StorageLocation, type WorkerId } from '@rowsmith/contracts';
 import { cacheFolder, threadCount, trainerEnvironment } from '@rowsmith/native';
+import { storageSecretNames, storageSettings } from '@rowsmith/storage';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 
@@ -62,13 +63,13 @@ export interface WorkerEnv {
   readonly databaseUrl: string;
   readonly redisUrl: string | null;
   readonly dataDir: string;
-  readonly objectsDir: string;
+  readonly storage: StorageLocation;
   readonly modelsDir: string;
   readonly heartbeatMs: number;
   readonly stopGraceMs: number;
   readonly trainerSilenceMs: number;
   readonly logLevel: LogLevel;
-  /** All that a trainer gets to see: no database, no keys. */
+  /** All that a trainer gets to see: no database, no keys but those of the object store when it needs them. */
   readonly trainerEnv: Readonly<Record<string, string>>;
 }
 
@@ -90,7 +91,8 @@ export function loadEnv(source: Source): WorkerEnv {
     if (text !== undefined && text !== '') given[name] = numbers.has(name) && /^\d+(\.\d+)?$/.test(text) ? Number(text) : text;
     else if (defaults[name] !== undefined) given[name] = defaults[name];
   }
-  if (!Value.Check(Env, given)) throw new EnvError(faultsOf(given));
+  const storage = storageSettings(source, source['ROWSMITH_DATA'] ?? '');
+  if (!Value.Check(Env, given) || storage.faults.length > 0) throw new EnvError([...faultsOf(given), ...storage.faults]);
   const env = given as Static<typeof Env>;
   const dataDir = resolve(env.ROWSMITH_DATA);
   return {
@@ -98,13 +100,13 @@ export function loadEnv(source: Source): WorkerEnv {
     databaseUrl: env.DATABASE_URL,
     redisUrl: env.REDIS_URL ?? null,
     dataDir,
-    objectsDir: join(dataDir, 'objects'),
+    storage: storage.location,
     modelsDir: resolve(env.ROWSMITH_MODELS ?? join(cacheFolder(source), 'models')),
     heartbeatMs: env.ROWSMITH_HEARTBEAT_SECONDS * 1000,
     stopGraceMs: env.ROWSMITH_STOP_GRACE_SECONDS * 1000,
     trainerSilenceMs: env.ROWSMITH_TRAINER_SILENCE_SECONDS * 1000,
     logLevel: env.ROWSMITH_LOG_LEVEL,
-    trainerEnv: trainerEnvOf(source, env.ROWSMITH_THREADS ?? threadCount({})),
+    trainerEnv: trainerEnvOf(source, env.ROWSMITH_THREADS ?? threadCount({}), storage.location),
   };
 }
 
@@ -138,8 +140,8 @@ const passedOn = [
 ];
 
 /** TensorFlow's settings come with the process: some are read before any JavaScript runs. What the operator set himself wins. */
-function trainerEnvOf(source: Source, threads: number): Record<string, string> {
+function trainerEnvOf(source: Source, threads: number, storage: StorageLocation): Record<string, string> {
   const computing = trainerEnvironment(threads);
-  const names = [...passedOn, ...Object.keys(computing)];
+  const names = [...passedOn, ...(storage.driver === 's3' ? storageSecretNames : []), ...Object.keys(computing)];
   return { ...computing, ...Object.fromEntries(names.flatMap((name) => (source[name] ? [[name, source[name]]] : []))) };
 }

@@ -17,8 +17,7 @@ export async function runWorker(env: WorkerEnv, log: Logger, trainerProgram: str
   try {
     const attempts = createAttemptStore(database);
     const timing = { heartbeatMs: env.heartbeatMs, stopGraceMs: env.stopGraceMs, trainerSilenceMs: env.trainerSilenceMs, ...fixedTiming };
-    const storage = { driver: 'fs' as const, root: env.objectsDir };
-    const { modelsDir, trainerEnv } = env;
+    const { modelsDir, trainerEnv, storage } = env;
     const deps = { attempts, log, trainerProgram, trainerEnv, storage, modelsDir, scratchDir: scratch.dir, timing };
     const reclaimed = await untilAnswered(() => attempts.reclaim(workerId), log, shutdown);
     const consumer = await createWakeConsumer(

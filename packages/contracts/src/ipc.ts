@@ -7,8 +7,22 @@ import { JobSpec } from './job-spec.js';
 const message = <T extends string, P extends Parameters<typeof Type.Object>[0]>(type: T, properties: P) =>
   Type.Object({ type: Type.Literal(type), ...properties }, { additionalProperties: false });
 
-/** Where a process finds objects; `fs` is a folder. Secrets of other drivers travel by environment, never here. */
-export const StorageLocation = Type.Object({ driver: Type.Literal('fs'), root: Type.String() }, { additionalProperties: false });
+/** Where a process finds objects: a folder, or a bucket of an S3-compatible store. Credentials travel by environment, never here. */
+export const StorageLocation = Type.Union([
+  Type.Object({ driver: Type.Literal('fs'), root: Type.String() }, { additionalProperties: false }),
+  Type.Object(
+    {
+      driver: Type.Literal('s3'),
+      bucket: Type.String(),
+      /** Put before every key, with a slash between; '' = none. */
+      prefix: Type.String(),
+      region: Type.String(),
+      /** null: AWS itself. */
+      endpoint: nullable(Type.String()),
+    },
+    { additionalProperties: false },
+  ),
+]);
 export type StorageLocation = Static<typeof StorageLocation>;
 
 export const TrainerStart = message('start', {

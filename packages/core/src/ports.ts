@@ -10,6 +10,7 @@ import type {
   ErrorClass,
   EventId,
   EventType,
+  FileFindings,
   FileId,
   FilePurpose,
   Hyperparameters,
@@ -19,6 +20,9 @@ import type {
   MetricPoint,
   ProjectId,
   RowSparseConfig,
+  UploadId,
+  UploadPartId,
+  UploadStatus,
   WorkerId,
 } from '@rowsmith/contracts';
 
@@ -44,16 +48,72 @@ export interface FileRecord {
   readonly key: string;
   /** Rows that can be trained on; null for results. */
   readonly examples: number | null;
+  /** Lines that cannot. */
+  readonly badLines: number;
   readonly createdAt: Date;
   readonly expiresAt: Date | null;
 }
 
+export interface NewFile extends Omit<FileRecord, 'createdAt' | 'expiresAt' | 'badLines'> {
+  /** What was found in it; null for results. */
+  readonly findings: FileFindings | null;
+  /** Seconds until it expires; null: never. */
+  readonly lifeSeconds: number | null;
+}
+
 export interface FileStore {
-  insert(file: Omit<FileRecord, 'createdAt'>): Promise<FileRecord>;
+  insert(file: NewFile): Promise<FileRecord>;
+  findings(projectId: ProjectId, id: string): Promise<FileFindings | null>;
   get(projectId: ProjectId, id: string): Promise<FileRecord | null>;
   list(projectId: ProjectId, page: Page & { readonly purpose?: FilePurpose | undefined }): Promise<PageOf<FileRecord>>;
   /** 'in_use': an unfinished job reads it. */
   delete(projectId: ProjectId, id: string): Promise<FileRecord | 'in_use' | null>;
+  /** Past their `expiresAt`, and read by no unfinished job. */
+  expired(limit: number): Promise<readonly FileRecord[]>;
+}
+
+export interface UploadRecord {
+  readonly id: UploadId;
+  readonly projectId: ProjectId;
+  readonly filename: string;
+  readonly mimeType: string;
+  /** Announced. */
+  readonly bytes: number;
+  readonly keepInvalid: boolean;
+  /** Life of the file that it becomes; null: for ever. */
+  readonly fileSeconds: number | null;
+  readonly status: UploadStatus;
+  readonly createdAt: Date;
+  readonly expiresAt: Date;
+  readonly fileId: FileId | null;
+}
+export interface UploadPartRecord {
+  readonly id: UploadPartId;
+  readonly bytes: number;
+  readonly key: string;
+  readonly createdAt: Date;
+}
+/** Uploads in parts. Whatever ends an upload leaves its parts to `sweep`. */
+export interface UploadStore {
+  create(
+    upload: Pick<UploadRecord, 'id' | 'projectId' | 'filename' | 'mimeType' | 'bytes' | 'keepInvalid' | 'fileSeconds'>,
+    lifeSeconds: number,
+  ): Promise<UploadRecord>;
+  get(projectId: ProjectId, id: string): Promise<UploadRecord | null>;
+  /** 'full': the parts together would have more bytes than announced, or be more than `maxParts`. */
+  addPart(
+    projectId: ProjectId,
+    id: string,
+    part: Pick<UploadPartRecord, 'id' | 'bytes' | 'key'>,
+    maxParts: number,
+  ): Promise<UploadPartRecord | 'not_pending' | 'full'>;
+  parts(id: UploadId): Promise<readonly UploadPartRecord[]>;
+  /** One transaction: the file appears and the upload is completed. */
+  complete(id: UploadId, file: NewFile): Promise<FileRecord | 'not_pending'>;
+  cancel(projectId: ProjectId, id: string): Promise<UploadRecord | 'not_pending' | null>;
+  /** Parts of uploads that are over: their objects go first, then `dropParts` forgets them. */
+  leftoverParts(limit: number): Promise<readonly UploadPartRecord[]>;
+  dropParts(ids: readonly UploadPartId[]): Promise<void>;
 }
 
 export interface JobRecord {
@@ -142,14 +202,22 @@ export interface JobStore {
   list(projectId: ProjectId, page: Page & { readonly metadata?: Readonly<Record<string, string>> | undefined }): Promise<PageOf<JobRecord>>;
   /** queued: cancelled at once; running: asked of the worker by its next heartbeat; finished: 'final'. */
   cancel(projectId: ProjectId, id: string): Promise<JobRecord | 'final' | null>;
-  /** Newest first. */
-  events(projectId: ProjectId, id: string, page: Page): Promise<PageOf<StoredEvent> | null>;
+  /** queued: paused at once; running: `pausing`, asked of the worker by its next heartbeat; paused or pausing: as it is. */
+  pause(projectId: ProjectId, id: string): Promise<JobRecord | 'final' | null>;
+  /** paused: `queued` under a new dispatch number; queued or running: as it is. 'pausing': its worker has not stopped yet. */
+  resume(projectId: ProjectId, id: string): Promise<JobRecord | 'final' | 'pausing' | null>;
+  /** Newest first. 'no_cursor': `after` is no event of the job. */
+  events(projectId: ProjectId, id: string, page: Page): Promise<PageOf<StoredEvent> | 'no_cursor' | null>;
   /** Oldest first, seq > `afterSeq`; for SSE. */
   eventsSince(projectId: ProjectId, id: string, afterSeq: number, limit: number): Promise<readonly StoredEvent[] | null>;
   /** By step, ascending, step > `afterStep`. */
   metrics(projectId: ProjectId, id: string, afterStep: number, limit: number): Promise<readonly MetricPoint[] | null>;
-  checkpoints(projectId: ProjectId, id: string, page: Page): Promise<PageOf<CheckpointRecord> | null>;
+  /** 'no_cursor': `after` is no checkpoint of the job. */
+  checkpoints(projectId: ProjectId, id: string, page: Page): Promise<PageOf<CheckpointRecord> | 'no_cursor' | null>;
+  /** Not when the model was deleted. */
   succeededByModel(projectId: ProjectId, fineTunedModel: string): Promise<JobRecord | null>;
+  /** The job keeps its record and its adapter; the model is no longer listed or found. false: there is none of that name. */
+  deleteModel(projectId: ProjectId, fineTunedModel: string): Promise<boolean>;
   listFineTuned(projectId: ProjectId): Promise<readonly JobRecord[]>;
 }
 
@@ -236,6 +304,8 @@ export interface DispatchStore {
 export interface ObjectStat {
   readonly key: string;
   readonly bytes: number;
+  /** By the store's own clock; to be compared with `now()` of the store and nothing else. */
+  readonly modifiedAt: Date;
 }
 /** Keys are '/'-separated names of [A-Za-z0-9._-]; anything else throws. Nothing is visible until it is whole. */
 export interface ObjectStore {
@@ -250,6 +320,10 @@ export interface ObjectStore {
   list(prefix: string): AsyncIterable<ObjectStat>;
   /** No error when it is not there. */
   delete(key: string): Promise<void>;
+  /** The store's own clock: what it would note as `modifiedAt` of an object written now. */
+  now(): Promise<Date>;
+  /** Removes what writers that died left half done and is older than `olderThanMs` by the store's clock. Returns how many. */
+  sweepUnfinished(olderThanMs: number): Promise<number>;
 }
 
 /** The wake-up service. Postgres tables decide; a message only says "look at this job". */

@@ -22,7 +22,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
       expect(await text(await store.get('a/b.txt'))).toBe('hello world');
       expect(await text(await store.get('a/b.txt', { start: 6, end: 8 }))).toBe('wor');
       expect(Buffer.from((await store.getBytes('a/b.txt')) ?? []).toString()).toBe('hello world');
-      expect(await store.head('a/b.txt')).toEqual({ key: 'a/b.txt', bytes: 11 });
+      expect(await store.head('a/b.txt')).toEqual({ key: 'a/b.txt', bytes: 11, modifiedAt: expect.any(Date) });
       await store.put('a/b.txt', bytes(''));
       expect(await text(await store.get('a/b.txt'))).toBe('');
     });
@@ -65,6 +65,20 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
       const listed: string[] = [];
       for await (const { key, bytes: size } of store.list('j/1')) listed.push(`${key} ${size}`);
       expect(listed).toEqual(['j/1/a 5', 'j/1/b 5']);
+    });
+
+    test('ages are told by the store, not by this machine', async () => {
+      const store = await open();
+      const before = await store.now();
+      await store.put('young', bytes('1'));
+      const stat = await store.head('young');
+      const after = await store.now();
+      // Stores keep whole seconds.
+      expect(stat?.modifiedAt.getTime()).toBeGreaterThanOrEqual(before.getTime() - 1_000);
+      expect(stat?.modifiedAt.getTime()).toBeLessThanOrEqual(after.getTime() + 1_000);
+      const keys: string[] = [];
+      for await (const { key } of store.list('')) keys.push(key);
+      expect(keys).toEqual(['young']);
     });
 
     test('keys that could leave the store are refused', async () => {

@@ -6,14 +6,23 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, link, mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { ObjectStat, ObjectStore } from '@rowsmith/core';
-import { InvalidKeyError, namesOfKey } from './object-key.js';
+import type { ObjectStat } from '@rowsmith/core';
+import { InvalidKeyError, isTemporaryName, namesOfKey, temporaryName } from './object-key.js';
+import type { OpenObjectStore } from './open-object-store.js';
 
-const temporaryPrefix = '.tmp-';
 const isMissing = (error: unknown) => ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
 
-export class FsObjectStore implements ObjectStore {
+export class FsObjectStore implements OpenObjectStore {
+  /** Folders whose entries in the folders above are known to be on disk. */
+  readonly #synced = new Set<string>();
+
   constructor(private readonly root: string) {}
+
+  prepare(): Promise<void> {
+    return this.#makeFolder(this.root);
+  }
+
+  close(): void {}
 
   async put(key: string, body: AsyncIterable<Uint8Array> | Uint8Array): Promise<{ readonly sha256: string; readonly bytes: number }> {
     const path = this.#path(key);
@@ -62,7 +71,7 @@ export class FsObjectStore implements ObjectStore {
   async head(key: string): Promise<ObjectStat | null> {
     try {
       const info = await stat(this.#path(key));
-      return info.isFile() ? { key, bytes: info.size } : null;
+      return info.isFile() ? { key, bytes: info.size, modifiedAt: info.mtime } : null;
     } catch (error) {
       if (isMissing(error)) return null;
       throw error;
@@ -85,13 +94,40 @@ export class FsObjectStore implements ObjectStore {
     }
   }
 
+  /** Of the file system, which may be another machine's. */
+  async now(): Promise<Date> {
+    await this.#makeFolder(this.root);
+    const path = join(this.root, temporaryName(`clock-${randomBytes(8).toString('hex')}`));
+    const file = await open(path, 'wx', 0o600);
+    try {
+      return (await file.stat()).mtime;
+    } finally {
+      await file.close();
+      await unlink(path);
+    }
+  }
+
+  async sweepUnfinished(olderThanMs: number): Promise<number> {
+    const before = (await this.now()).getTime() - olderThanMs;
+    let swept = 0;
+    for (const entry of await readdir(this.root, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile() || !isTemporaryName(entry.name)) continue;
+      const path = join(entry.parentPath, entry.name);
+      const info = await stat(path).catch(() => null);
+      if (info === null || info.mtimeMs > before) continue;
+      await unlink(path).catch(() => undefined);
+      swept += 1;
+    }
+    return swept;
+  }
+
   async *#walk(folder: string, prefix: string): AsyncIterable<ObjectStat> {
     const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
       if (isMissing(error)) return [];
       throw error;
     });
     for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      if (entry.name.startsWith(temporaryPrefix)) continue;
+      if (isTemporaryName(entry.name)) continue;
       const key = prefix === '' ? entry.name : `${prefix}/${entry.name}`;
       if (entry.isDirectory()) yield* this.#walk(join(folder, entry.name), key);
       else if (entry.isFile()) {
@@ -103,7 +139,7 @@ export class FsObjectStore implements ObjectStore {
 
   #path(key: string): string {
     const names = namesOfKey(key);
-    if (names.some((name) => name.startsWith(temporaryPrefix))) throw new InvalidKeyError(key);
+    if (names.some(isTemporaryName)) throw new InvalidKeyError(key);
     return join(this.root, ...names);
   }
 
@@ -119,12 +155,27 @@ export class FsObjectStore implements ObjectStore {
     }
   }
 
+  /**
+   * With its parents, each synced into the folder that holds it: else a power cut could take a whole new branch, with what was acknowledged in it.
+   * Folders that others made are synced once too, for their maker may have died in between.
+   */
+  async #makeFolder(folder: string): Promise<void> {
+    const first = await mkdir(folder, { recursive: true });
+    if (first === undefined && this.#synced.has(folder)) return;
+    for (let made = folder; made !== dirname(this.root); made = dirname(made)) {
+      await syncFolder(dirname(made));
+      this.#synced.add(made);
+    }
+    // Above the store's own folder only what was made just now.
+    for (let made = this.root; first !== undefined && made.startsWith(first); made = dirname(made)) await syncFolder(dirname(made));
+  }
+
   async #writeBeside(
     path: string,
     body: AsyncIterable<Uint8Array> | Uint8Array,
   ): Promise<{ temporary: string; sha256: string; bytes: number }> {
-    await mkdir(dirname(path), { recursive: true });
-    const temporary = join(dirname(path), `${temporaryPrefix}${process.pid}-${randomBytes(8).toString('hex')}`);
+    await this.#makeFolder(dirname(path));
+    const temporary = join(dirname(path), temporaryName(`${process.pid}-${randomBytes(8).toString('hex')}`));
     const hash = createHash('sha256');
     let bytes = 0;
     const file = await open(temporary, 'wx', 0o600);

@@ -15,3 +15,8 @@ export function namesOfKey(key: string): string[] {
   if (key.length > 1024 || !names.every(nameOk)) throw new InvalidKeyError(key);
   return names;
 }
+
+const temporaryPrefix = '.tmp-';
+/** Names under which the file system keeps what is not whole yet; no key has one. */
+export const isTemporaryName = (name: string): boolean => name.startsWith(temporaryPrefix);
+export const temporaryName = (unique: string): string => `${temporaryPrefix}${unique}`;

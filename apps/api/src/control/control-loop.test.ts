@@ -26,7 +26,8 @@ function ports(broken: string | null = null) {
       setResultFile: never,
     },
     queue: { wake: never, ready: never, close: never },
-    files: { insert: never, get: never, list: never, delete: never },
+    tidy: () => call('tidy', undefined),
+    files: { insert: never, get: never, list: never, delete: never, findings: never, expired: never },
     jobs: { metrics: never },
     objects: {
       put: never,
@@ -36,6 +37,8 @@ function ports(broken: string | null = null) {
       head: never,
       list: () => (async function* () {})(),
       delete: never,
+      now: never,
+      sweepUnfinished: never,
     },
     log: { warn: (fields) => warnings.push(String((fields as { part?: string }).part)), info: () => undefined },
   };
@@ -43,10 +46,10 @@ function ports(broken: string | null = null) {
 }
 
 test('one failing part does not keep the others from their work', async () => {
-  for (const part of ['requeueLost', 'waiting', 'withoutResultFile']) {
+  for (const part of ['requeueLost', 'waiting', 'withoutResultFile', 'tidy']) {
     const { deps, calls, warnings } = ports(part);
     await controlRound(deps);
-    expect(calls).toEqual(['requeueLost', 'withoutResultFile', 'waiting']);
+    expect(calls).toEqual(['requeueLost', 'withoutResultFile', 'tidy', 'waiting']);
     expect(warnings).toHaveLength(1);
   }
 });

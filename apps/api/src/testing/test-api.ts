@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { base62FromBytes, type FileObject, type JobObject, newId } from '@rowsmith/contracts';
 import { createAttemptStore, openDatabase } from '@rowsmith/db';
-import { FsObjectStore } from '@rowsmith/storage';
+import { openObjectStore } from '@rowsmith/storage';
 import { createLogger } from '@rowsmith/telemetry';
 import { startPostgres, type TestPostgres } from '@rowsmith/testkit';
 import type { ControlOptions } from '../control/control-loop.js';
@@ -69,7 +69,8 @@ export async function openTestApi(options: TestApiOptions = {}) {
       last4: keys.other.slice(-4),
     },
   });
-  const worker = { attempts: createAttemptStore(database), objects: new FsObjectStore(env.objectsDir) };
+  const worker = { attempts: createAttemptStore(database), objects: await openObjectStore(env.storage) };
+  const objectsDir = join(env.dataDir, 'objects');
   const url = options.listen ? await app.listen({ host: '127.0.0.1', port: 0 }) : '';
   let broken = false;
   let requests = 0;
@@ -130,7 +131,7 @@ export async function openTestApi(options: TestApiOptions = {}) {
     },
     /** Files of the object store on disk, temporary ones too. */
     async storedPaths(): Promise<string[]> {
-      const entries = await readdir(env.objectsDir, { recursive: true, withFileTypes: true }).catch(() => []);
+      const entries = await readdir(objectsDir, { recursive: true, withFileTypes: true }).catch(() => []);
       return entries.filter((entry) => entry.isFile()).map((entry) => entry.name);
     },
     async breakDatabase() {
