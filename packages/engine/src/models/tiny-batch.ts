@@ -34,3 +34,22 @@ export function tinyPlan(model: CausalLM, stride: number, wanted: (name: string)
       })),
   };
 }
+
+/** `plan` with every `stride`-th column of the linears that `wanted` accepts; without the rows of those that `rowless` accepts. */
+export function withColumns(
+  model: CausalLM,
+  { modules }: RowPlan,
+  stride: number,
+  wanted: (name: string) => boolean = () => true,
+  rowless: (name: string) => boolean = () => false,
+): RowPlan {
+  const rowsOf = new Map(modules.map(({ name, indices }) => [name, indices]));
+  return {
+    modules: model.linears.flatMap((linear) => {
+      const { name, inFeatures } = linear;
+      const indices = (rowless(name) ? undefined : rowsOf.get(name)) ?? new Int32Array(0);
+      const columns = wanted(name) ? Int32Array.from({ length: Math.ceil(inFeatures / stride) }, (_, i) => i * stride) : undefined;
+      return indices.length > 0 || columns ? [{ ...linear, indices, ...(columns && { columns }) }] : [];
+    }),
+  };
+}
