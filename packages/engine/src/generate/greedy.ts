@@ -2,6 +2,7 @@ import type { DecoderConfig } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
 import { checkLength } from '../models/batch.js';
 import type { GenerateOptions } from '../models/causal-lm.js';
+import { embedTokens, logitsOf } from '../models/embedding.js';
 import { feedForward, layerWeights, projectHeads, queryShape } from '../models/layer.js';
 import type { PositionTables, RopeTables } from '../models/rope-tables.js';
 import type { ModelWeights } from '../models/weights.js';
@@ -12,10 +13,9 @@ export interface DecodingModel {
   readonly ops: StockOps;
   readonly weights: ModelWeights;
   readonly rope: RopeTables;
-  readonly head: Handle;
 }
 
-/** Keys and values of every layer so far: [1, K, t, D] each. */
+/** Keys and values that later positions see, of every layer: [1, K, t, D] each. */
 type Cache = { k: Handle; v: Handle }[];
 
 /**
@@ -40,22 +40,27 @@ export function generateGreedy(model: DecodingModel, ids: Int32Array, options: G
       if (options.stopIds.includes(id)) break;
       position += next.length;
       next = Int32Array.of(id);
+      if (model.rope.rotateAlike(position, position + 1)) continue;
+      // The cached keys are rotated as those of a short sequence: the long one starts over.
+      for (const { k, v } of cache.splice(0)) runtime.release(k, v);
+      next = Int32Array.of(...ids, ...made);
+      position = 0;
     }
   });
   return Int32Array.from(made);
 }
 
 /** Runs `ids` at the positions after the cache, extends the cache, and returns the most likely id after the last. Waits for the device. */
-function nextId({ ops, weights, rope, head }: DecodingModel, cache: Cache, ids: Int32Array, position: number): number {
+function nextId({ ops, weights, rope }: DecodingModel, cache: Cache, ids: Int32Array, position: number): number {
   const { runtime } = ops;
   const { config } = weights;
   return runtime.scope((keep) => {
     const at = rope.positions(position, ids.length);
-    let x = ops.gatherRows(weights.get('embed'), runtime.upload(ids, [ids.length], 'i32', true));
+    let x = embedTokens(ops, weights, runtime.upload(ids, [ids.length], 'i32', true));
     for (let layer = 0; layer < config.n_layers; layer++) {
       const before = x;
       const result = runtime.scope((keepLayer) => {
-        const { y, k, v } = cachedLayer(ops, weights, config, layer, before, ids.length, at, cache[layer]);
+        const { y, k, v } = cachedLayer(ops, weights, config, layer, before, ids.length, at(layer), cache[layer]);
         return { y: keepLayer(y), k: keepLayer(k), v: keepLayer(v) };
       });
       x = result.y;
@@ -65,8 +70,7 @@ function nextId({ ops, weights, rope, head }: DecodingModel, cache: Cache, ids: 
       cache[layer] = { k: keep(result.k), v: keep(result.v) };
     }
     const last = ops.sliceRows(x, ids.length - 1, 1);
-    const logits = ops.linear(ops.rmsNorm(last, weights.get('final_norm'), config.norm_eps), head);
-    return runtime.readI32(ops.argMax(logits))[0] as number;
+    return runtime.readI32(ops.argMax(logitsOf(ops, weights, last)))[0] as number;
   });
 }
 
@@ -85,6 +89,13 @@ function cachedLayer(
   const { q, k, v } = projectHeads(ops, w, config, x, 1, length, at);
   const keys = past ? ops.appendSequence(past.k, k) : k;
   const values = past ? ops.appendSequence(past.v, v) : v;
-  const out = past ? ops.fullAttention(q, keys, values) : ops.causalAttentionForward(q, keys, values, shape);
-  return { y: feedForward(ops, w, config, x, ops.mergeHeads(out, shape)).y, k: keys, v: values };
+  const out = past ? ops.fullAttention(q, keys, values, at.mask.softcap) : ops.causalAttentionForward(q, keys, values, shape, at.mask);
+  const seen = (all: Handle) => lastOf(ops, all, at.mask.window);
+  return { y: feedForward(ops, w, config, x, ops.mergeHeads(out, shape)).y, k: seen(keys), v: seen(values) };
+}
+
+/** What the next position of a layer with a window sees beside itself, the last window - 1 positions; without one, all. */
+function lastOf(ops: StockOps, all: Handle, window = 0): Handle {
+  const length = all.shape[2] ?? 0;
+  return window > 0 && length >= window ? ops.sliceSequence(all, length - window + 1, window - 1) : all;
 }

@@ -5,13 +5,17 @@ import type { StockOps } from '../ops/stock-ops.js';
 import type { Handle } from '../runtime/handle.js';
 import { checkColumns, checkIds, checkIndices, checkLength, checkPlan, labelledRows } from './batch.js';
 import type { Batch, CausalLM, GenerateOptions, LinearInfo, LossSums, RowModule, RowPlan } from './causal-lm.js';
+import { checkConfig } from './check-config.js';
 import { readColumns, writeColumns } from './columns.js';
+import { embedTokens, headOf, logitsOf } from './embedding.js';
 import { type LayerActivations, layerForward, layerWeights } from './layer.js';
 import { type LayerRows, layerBackward } from './layer-backward.js';
+import { layerInputs } from './layer-inputs.js';
 import { linearsOf } from './layout.js';
 import { partsOf } from './parts.js';
-import { type PositionTables, RopeTables } from './rope-tables.js';
+import { type LayerPositions, RopeTables } from './rope-tables.js';
 import { segmentsOf } from './segments.js';
+import { type Shift, shiftedWeights } from './shifted-weights.js';
 import { loadWeights, type ModelSource, type ModelWeights } from './weights.js';
 
 export interface CausalLMOptions {
@@ -21,19 +25,12 @@ export interface CausalLMOptions {
   readonly memory?: 'fast' | 'low';
 }
 
-/** A Llama-architecture decoder with a hand-written backward pass for selected rows. Throws EngineError `invalid_model`, `invalid_rows`. */
+/** A decoder, described by its config, with a hand-written backward pass for selected rows. Throws EngineError `invalid_model`, `invalid_rows`. */
 export function createCausalLM(ops: StockOps, source: ModelSource, options: CausalLMOptions = {}): CausalLM {
   const config = 'index' in source ? source.index.config : source.config;
   checkConfig(config);
   const rowTensors = options.rowTensors ?? [...new Set(linearsOf(config).map(({ tensor }) => tensor))];
   return new Decoder(ops, loadWeights(ops, source, rowTensors), options.memory ?? 'fast');
-}
-
-function checkConfig(config: DecoderConfig): void {
-  if (config.n_heads % config.n_kv_heads !== 0)
-    throw new EngineError('precheck', 'invalid_model', `${config.n_heads} heads cannot share ${config.n_kv_heads} key/value heads evenly`);
-  if (config.head_dim % 2 !== 0)
-    throw new EngineError('precheck', 'invalid_model', `head_dim ${config.head_dim} is odd: rotary positions need pairs`);
 }
 
 class Decoder implements CausalLM {
@@ -95,25 +92,81 @@ class Decoder implements CausalLM {
   }
 
   loss(batch: Batch): LossSums {
+    return this.#loss(batch, this.weights);
+  }
+
+  lossAt(batch: Batch, shift: Shift): LossSums {
+    return this.#loss(batch, shiftedWeights(this.ops, this.weights, this.linears, shift));
+  }
+
+  visitInputs(batch: Batch, linears: readonly LinearInfo[], visit: (sharing: readonly LinearInfo[], x: Handle) => void): void {
+    checkIds(batch.ids, this.config);
+    const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
+    runtime.scope(() => {
+      this.#forward(batch.ids, batch.size, batch.length, this.#positions(batch), (layer, activations) => {
+        for (const { targets, input } of layerInputs(
+          ops,
+          layerWeights(this.weights, layer),
+          this.config,
+          activations,
+          batch.size,
+          batch.length,
+        )) {
+          const sharing = linears.filter((linear) => linear.layer === layer && targets.includes(linear.target));
+          if (sharing.length > 0) runtime.scope(() => visit(sharing, input()));
+        }
+        return undefined;
+      });
+    });
+  }
+
+  visitGradients(
+    batch: Batch,
+    scale: number,
+    linears: readonly LinearInfo[],
+    visit: (linear: LinearInfo, gradient: Handle) => void,
+  ): LossSums {
+    const modules = linears.map((linear) => ({ ...linear, indices: Int32Array.from({ length: linear.outFeatures }, (_, row) => row) }));
+    const byName = new Map(linears.map((linear) => [linear.name, linear]));
+    const { grads, ...sums } = this.#lossAndGrads(batch, { modules }, scale, (name, gradient) =>
+      visit(byName.get(name) as LinearInfo, gradient),
+    );
+    return sums;
+  }
+
+  #loss(batch: Batch, weights: ModelWeights): LossSums {
     const labelled = labelledRows(batch, this.config);
     if (labelled.rows.length === 0) return { lossSum: 0, correct: 0, labelled: 0 };
     const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
     return runtime.scope(() => {
       const at = this.#positions(batch);
-      const x = this.#forward(batch.ids, batch.size, batch.length, at, () => undefined);
+      const x = this.#forward(batch.ids, batch.size, batch.length, at, () => undefined, weights);
       const hidden = ops.rmsNorm(ops.gatherRows(x, this.#ids(labelled.rows)), this.weights.get('final_norm'), this.config.norm_eps);
-      return this.#sums(ops.crossEntropyForward(hidden, this.#head(), this.#ids(labelled.labels)), labelled.labels);
+      return this.#sums(
+        ops.crossEntropyForward(hidden, this.#head(), this.#ids(labelled.labels), this.config.logit_softcap),
+        labelled.labels,
+      );
     });
   }
 
   lossAndGrads(batch: Batch, plan: RowPlan, scale: number): LossSums & { readonly grads: ReadonlyMap<string, Handle> } {
+    return this.#lossAndGrads(batch, plan, scale);
+  }
+
+  /** visit: takes each gradient instead of `grads`; it is freed when its layer is done. */
+  #lossAndGrads(
+    batch: Batch,
+    plan: RowPlan,
+    scale: number,
+    visit?: (key: string, gradient: Handle) => void,
+  ): LossSums & { readonly grads: ReadonlyMap<string, Handle> } {
     checkPlan(plan, this.config);
     const labelled = labelledRows(batch, this.config);
     const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
     return runtime.scope((keep) => {
       const grads = new Map<string, Handle>();
       if (labelled.rows.length === 0) {
-        for (const { key, ids, width } of plan.modules.flatMap(partsOf)) grads.set(key, keep(ops.zeros([ids.length, width])));
+        if (!visit) for (const { key, ids, width } of plan.modules.flatMap(partsOf)) grads.set(key, keep(ops.zeros([ids.length, width])));
         return { lossSum: 0, correct: 0, labelled: 0, grads };
       }
       const lowest = Math.min(this.config.n_layers, ...plan.modules.map(({ layer }) => layer));
@@ -129,19 +182,22 @@ class Decoder implements CausalLM {
       const rows = ops.gatherRows(x, rowIds);
       const finalNorm = this.weights.get('final_norm');
       const hidden = ops.rmsNorm(rows, finalNorm, this.config.norm_eps);
-      const entropy = ops.crossEntropy(hidden, this.#head(), this.#ids(labelled.labels));
+      const entropy = ops.crossEntropy(hidden, this.#head(), this.#ids(labelled.labels), this.config.logit_softcap);
       const sums = this.#sums(entropy, labelled.labels);
       const dRows = ops.rmsNormBackward(ops.scale(entropy.dHidden, scale), rows, finalNorm, this.config.norm_eps).dx;
       let dy = ops.scatterRows(dRows, rowIds, batch.size * batch.length);
       runtime.release(x);
-      const context = { runtime, ops, config: this.config, batch: batch.size, length: batch.length, at };
       for (let layer = this.config.n_layers - 1; layer >= lowest; layer--) {
         const kept = saved.get(layer) as LayerActivations | Handle;
         const dx = runtime.scope((keepLayer) => {
           const w = layerWeights(this.weights, layer);
-          const activations = 'id' in kept ? layerForward(ops, w, this.config, kept, batch.size, batch.length, at).saved : kept;
+          const context = { runtime, ops, config: this.config, batch: batch.size, length: batch.length, at: at(layer) };
+          const activations = 'id' in kept ? layerForward(ops, w, this.config, kept, batch.size, batch.length, context.at).saved : kept;
           const result = layerBackward(context, w, activations, dy, rowsOfLayer(plan, layer), layer > lowest);
-          for (const [key, gradient] of result.gradients) grads.set(key, keepLayer(gradient));
+          for (const [key, gradient] of result.gradients) {
+            if (visit) visit(key, gradient);
+            else grads.set(key, keepLayer(gradient));
+          }
           return result.dx && keepLayer(result.dx);
         });
         runtime.release(dy, ...('id' in kept ? [kept] : Object.values(kept as LayerActivations)));
@@ -158,13 +214,13 @@ class Decoder implements CausalLM {
     const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
     return runtime.scope(() => {
       const x = this.#forward(ids, 1, ids.length, this.#rope.positions(0, ids.length), () => undefined);
-      return runtime.readF32(ops.linear(ops.rmsNorm(x, this.weights.get('final_norm'), this.config.norm_eps), this.#head()));
+      return runtime.readF32(logitsOf(ops, this.weights, x));
     });
   }
 
   generate(ids: Int32Array, options: GenerateOptions): Int32Array {
     checkIds(ids, this.config);
-    return generateGreedy({ ops: this.ops, weights: this.weights, rope: this.#rope, head: this.#head() }, ids, options);
+    return generateGreedy({ ops: this.ops, weights: this.weights, rope: this.#rope }, ids, options);
   }
 
   dispose(): void {
@@ -172,7 +228,7 @@ class Decoder implements CausalLM {
     this.weights.dispose();
   }
 
-  #positions(batch: Batch): PositionTables {
+  #positions(batch: Batch): LayerPositions {
     const segments = segmentsOf(batch, this.config);
     return segments ? this.#rope.packed(segments) : this.#rope.positions(0, batch.length);
   }
@@ -182,14 +238,15 @@ class Decoder implements CausalLM {
     ids: Int32Array,
     batch: number,
     length: number,
-    at: PositionTables,
+    at: LayerPositions,
     keepOf: (layer: number, activations: LayerActivations) => readonly Handle[] | undefined,
+    weights = this.weights,
   ): Handle {
     const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
-    let x = ops.gatherRows(this.weights.get('embed'), this.#ids(ids));
+    let x = embedTokens(ops, this.weights, this.#ids(ids));
     for (let layer = 0; layer < this.config.n_layers; layer++) {
       const next = runtime.scope((keep) => {
-        const { y, saved } = layerForward(ops, layerWeights(this.weights, layer), this.config, x, batch, length, at);
+        const { y, saved } = layerForward(ops, layerWeights(weights, layer), this.config, x, batch, length, at(layer));
         const kept = keepOf(layer, saved);
         for (const handle of kept ?? []) if (handle !== x) keep(handle);
         return { y: keep(y), inputKept: kept?.includes(x) ?? false };
@@ -219,7 +276,7 @@ class Decoder implements CausalLM {
   }
 
   #head(): Handle {
-    return this.weights.get(this.config.tie_embeddings ? 'embed' : 'lm_head');
+    return headOf(this.weights);
   }
 
   /** The array stays the caller's and may be written again: copied. */

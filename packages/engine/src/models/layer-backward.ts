@@ -37,8 +37,8 @@ export function layerBackward(
   modules: LayerRows,
   below: boolean,
 ): LayerGradients {
-  const { ops, config } = context;
-  const { norm_eps: eps, intermediate_size: F } = config;
+  const { ops, config, at } = context;
+  const { norm_eps: eps, intermediate_size: F, activation } = config;
   const gradients = new Map<string, Handle>();
   const selected = (...targets: TargetName[]) => targets.flatMap((target) => modules.get(target) ?? []);
   const down = selected('down_proj');
@@ -49,12 +49,13 @@ export function layerBackward(
   const needsAttention = needsProjections || o.length > 0;
   const needsFeedForward = needsAttention || gateUp.length > 0;
 
+  const dMlp = beforePostNorm(ops, dy, saved.mlpOutput, w.mlpPostNorm, eps);
   if (!needsFeedForward) {
-    partGradients(context, gradients, down, [dy], ops.swiGlu(saved.gate, saved.up));
+    partGradients(context, gradients, down, [dMlp], ops.swiGlu(saved.gate, saved.up, activation));
     return { gradients, dx: undefined };
   }
-  const { act, dGate, dUp } = ops.swiGluBackward(ops.linearBackward(dy, w.down), saved.gate, saved.up);
-  partGradients(context, gradients, down, [dy], act);
+  const { act, dGate, dUp } = ops.swiGluBackward(ops.linearBackward(dMlp, w.down), saved.gate, saved.up, activation);
+  partGradients(context, gradients, down, [dMlp], act);
   context.runtime.release(act);
 
   if (!needsAttention) {
@@ -67,15 +68,16 @@ export function layerBackward(
   context.runtime.release(dGate, dUp);
 
   const shape = queryShape(config, context.batch, context.length);
-  if (o.length > 0) partGradients(context, gradients, o, [attention.dx], ops.mergeHeads(saved.out, shape));
+  const dAttention = beforePostNorm(ops, attention.dx, saved.attentionOutput, w.attnPostNorm, eps);
+  if (o.length > 0) partGradients(context, gradients, o, [dAttention], ops.mergeHeads(saved.out, shape));
   if (!needsProjections) return { gradients, dx: undefined };
 
   const keys = keyShape(config, context.batch, context.length);
-  const dOut = ops.splitHeads(ops.linearBackward(attention.dx, w.o), shape);
-  const { dq, dk, dv } = ops.causalAttentionBackward(dOut, saved, shape, context.at.starts && { starts: context.at.starts });
+  const dOut = ops.splitHeads(ops.linearBackward(dAttention, w.o), shape);
+  const { dq, dk, dv } = ops.causalAttentionBackward(dOut, saved, shape, at.mask);
   const dQkv = ops.concatColumns([
-    ops.splitHeadsRopeBackward(dq, shape, context.at.q),
-    ops.splitHeadsRopeBackward(dk, keys, context.at.k),
+    beforeHeadNorm(ops, ops.splitHeadsRopeBackward(dq, shape, at.q), saved.rawQ, w.qNorm, eps),
+    beforeHeadNorm(ops, ops.splitHeadsRopeBackward(dk, keys, at.k), saved.rawK, w.kNorm, eps),
     ops.mergeHeads(dv, keys),
   ]);
   if (!below) {
@@ -85,6 +87,19 @@ export function layerBackward(
   const input = ops.rmsNormBackward(ops.linearBackward(dQkv, w.qkv), saved.x, w.attnNorm, eps, attention.dx);
   partGradients(context, gradients, qkv, [dQkv], input.normed);
   return { gradients, dx: input.dx };
+}
+
+/** Gradient of the output of a half of the layer before its own norm, where the model has one. */
+function beforePostNorm(ops: Ops, dy: Handle, output: Handle | undefined, weight: Handle | undefined, eps: number): Handle {
+  return output && weight ? ops.rmsNormBackward(dy, output, weight, eps).dx : dy;
+}
+
+/** Gradient of queries or keys [N, heads*D] before the norm of each head, where the model has one. */
+function beforeHeadNorm(ops: Ops, dy: Handle, raw: Handle | undefined, weight: Handle | undefined, eps: number): Handle {
+  if (!raw || !weight) return dy;
+  const [rows = 0, width = 0] = raw.shape;
+  const heads = [(rows * width) / (weight.shape[0] ?? 1), weight.shape[0] ?? 1];
+  return ops.reshape(ops.rmsNormBackward(ops.reshape(dy, heads), ops.reshape(raw, heads), weight, eps).dx, [rows, width]);
 }
 
 /**
@@ -107,6 +122,8 @@ function partGradients(
     const indices = modules.flatMap(({ rowOffset, indices }) =>
       Math.floor(rowOffset / width) === part ? Array.from(indices, (row) => row + rowOffset - part * width) : [],
     );
+    // Every row, in order: nothing to gather. Scores need such gradients.
+    if (indices.length === width && indices.every((row, i) => row === i)) return [gradient];
     return indices.length > 0 ? [ops.gatherColumns(gradient, runtime.upload(Int32Array.from(indices), [indices.length], 'i32'))] : [];
   });
   const gradient = ops.rowGradient(ops.concatColumns(columns), x);

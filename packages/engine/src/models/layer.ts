@@ -12,9 +12,17 @@ export interface LayerWeights {
   readonly mlpNorm: Handle;
   readonly gateUp: Weight;
   readonly down: Weight;
+  readonly qkvBias?: Handle;
+  readonly oBias?: Handle;
+  readonly gateUpBias?: Handle;
+  readonly downBias?: Handle;
+  readonly qNorm?: Handle;
+  readonly kNorm?: Handle;
+  readonly attnPostNorm?: Handle;
+  readonly mlpPostNorm?: Handle;
 }
 
-/** What the backward pass needs and does not recompute (norms and SwiGLU are). */
+/** What the backward pass needs and does not recompute (norms and gates are). All present ones are handles. */
 export interface LayerActivations {
   readonly x: Handle;
   readonly q: Handle;
@@ -25,11 +33,18 @@ export interface LayerActivations {
   readonly afterAttention: Handle;
   readonly gate: Handle;
   readonly up: Handle;
+  /** Before their norms, [N, H*D] and [N, K*D]; where the model has them. */
+  readonly rawQ?: Handle;
+  readonly rawK?: Handle;
+  /** Outputs of the two halves before their norms, [N, C]; where the model has them. */
+  readonly attentionOutput?: Handle;
+  readonly mlpOutput?: Handle;
 }
 
 export function layerWeights(weights: ModelWeights, layer: number): LayerWeights {
   const get = (part: string) => weights.get(`layers.${layer}.${part}`);
   const matrix = (part: string) => weights.matrix(`layers.${layer}.${part}`);
+  const { qkv_bias, o_bias, mlp_bias, qk_norm, post_norms } = weights.config;
   return {
     attnNorm: get('attn_norm'),
     qkv: matrix('qkv'),
@@ -37,6 +52,11 @@ export function layerWeights(weights: ModelWeights, layer: number): LayerWeights
     mlpNorm: get('mlp_norm'),
     gateUp: matrix('gate_up'),
     down: matrix('down'),
+    ...(qkv_bias ? { qkvBias: get('qkv_bias') } : {}),
+    ...(o_bias ? { oBias: get('o_bias') } : {}),
+    ...(mlp_bias ? { gateUpBias: get('gate_up_bias'), downBias: get('down_bias') } : {}),
+    ...(qk_norm ? { qNorm: get('q_norm'), kNorm: get('k_norm') } : {}),
+    ...(post_norms ? { attnPostNorm: get('attn_post_norm'), mlpPostNorm: get('mlp_post_norm') } : {}),
   };
 }
 
@@ -52,7 +72,12 @@ export const keyShape = (config: DecoderConfig, batch: number, length: number): 
   heads: config.n_kv_heads,
 });
 
-/** Queries, keys and values of x [N, C]; see HeadShape for their layout. */
+const biased = (ops: Ops, x: Handle, bias: Handle | undefined): Handle => (bias ? ops.add(x, bias) : x);
+/** Part of a packed bias: its elements [start, start + count). */
+const partOf = (ops: Ops, bias: Handle | undefined, start: number, count: number): Handle | undefined =>
+  bias && ops.sliceRows(bias, start, count);
+
+/** Queries, keys and values of x [N, C]; see HeadShape for their layout. raw: queries and keys before their norms, where the model has them. */
 export function projectHeads(
   ops: Ops,
   w: LayerWeights,
@@ -65,23 +90,37 @@ export function projectHeads(
   const { n_heads: H, n_kv_heads: K, head_dim: D } = config;
   const h = ops.rmsNorm(x, w.attnNorm, config.norm_eps);
   // Views of the fused matrix's rows: one product each saves splitting its output.
-  const project = (start: number, count: number) => ops.linear(h, ops.sliceRows(w.qkv, start, count));
+  const project = (start: number, count: number) =>
+    biased(ops, ops.linear(h, ops.sliceRows(w.qkv, start, count)), partOf(ops, w.qkvBias, start, count));
+  const rawQ = project(0, H * D);
+  const rawK = project(H * D, K * D);
   const keys = keyShape(config, batch, length);
   return {
-    q: ops.splitHeadsRope(project(0, H * D), queryShape(config, batch, length), at.q),
-    k: ops.splitHeadsRope(project(H * D, K * D), keys, at.k),
+    q: ops.splitHeadsRope(headNorm(ops, rawQ, w.qNorm, config), queryShape(config, batch, length), at.q),
+    k: ops.splitHeadsRope(headNorm(ops, rawK, w.kNorm, config), keys, at.k),
     v: ops.splitHeads(project((H + K) * D, K * D), keys),
+    raw: w.qNorm ? { rawQ, rawK } : {},
   };
+}
+
+/** RMS norm of every head of [N, heads*D]. weight: [D]; absent: x as it is. */
+function headNorm(ops: Ops, x: Handle, weight: Handle | undefined, { head_dim: D, norm_eps }: DecoderConfig): Handle {
+  if (!weight) return x;
+  const [rows = 0, width = 0] = x.shape;
+  return ops.reshape(ops.rmsNorm(ops.reshape(x, [(rows * width) / D, D]), weight, norm_eps), [rows, width]);
 }
 
 /** The second half of a layer: x [N, C] and the merged attention output [N, HD] to the layer's output. */
 export function feedForward(ops: Ops, w: LayerWeights, config: DecoderConfig, x: Handle, attention: Handle) {
-  const { sum: afterAttention, normed } = ops.addRmsNorm(x, ops.linear(attention, w.o), w.mlpNorm, config.norm_eps);
-  const F = config.intermediate_size;
-  const gate = ops.linear(normed, ops.sliceRows(w.gateUp, 0, F));
-  const up = ops.linear(normed, ops.sliceRows(w.gateUp, F, F));
-  const y = ops.add(afterAttention, ops.linear(ops.swiGlu(gate, up), w.down));
-  return { afterAttention, gate, up, y };
+  const { intermediate_size: F, norm_eps: eps } = config;
+  const attentionOutput = biased(ops, ops.linear(attention, w.o), w.oBias);
+  const added = w.attnPostNorm ? ops.rmsNorm(attentionOutput, w.attnPostNorm, eps) : attentionOutput;
+  const { sum: afterAttention, normed } = ops.addRmsNorm(x, added, w.mlpNorm, eps);
+  const gate = biased(ops, ops.linear(normed, ops.sliceRows(w.gateUp, 0, F)), partOf(ops, w.gateUpBias, 0, F));
+  const up = biased(ops, ops.linear(normed, ops.sliceRows(w.gateUp, F, F)), partOf(ops, w.gateUpBias, F, F));
+  const mlpOutput = biased(ops, ops.linear(ops.swiGlu(gate, up, config.activation), w.down), w.downBias);
+  const y = ops.add(afterAttention, w.mlpPostNorm ? ops.rmsNorm(mlpOutput, w.mlpPostNorm, eps) : mlpOutput);
+  return { afterAttention, gate, up, y, outputs: w.attnPostNorm ? { attentionOutput, mlpOutput } : {} };
 }
 
 /** Forward of one layer. y: [N, C]. Everything is in the caller's scope. */
@@ -95,8 +134,8 @@ export function layerForward(
   at: PositionTables,
 ): { readonly y: Handle; readonly saved: LayerActivations } {
   const shape = queryShape(config, batch, length);
-  const { q, k, v } = projectHeads(ops, w, config, x, batch, length, at);
-  const { out, lse } = ops.causalAttention(q, k, v, shape, at.starts && { starts: at.starts });
-  const { afterAttention, gate, up, y } = feedForward(ops, w, config, x, ops.mergeHeads(out, shape));
-  return { y, saved: { x, q, k, v, out, lse, afterAttention, gate, up } };
+  const { q, k, v, raw } = projectHeads(ops, w, config, x, batch, length, at);
+  const { out, lse } = ops.causalAttention(q, k, v, shape, at.mask);
+  const { afterAttention, gate, up, y, outputs } = feedForward(ops, w, config, x, ops.mergeHeads(out, shape));
+  return { y, saved: { x, q, k, v, out, lse, afterAttention, gate, up, ...raw, ...outputs } };
 }

@@ -4,6 +4,7 @@ import type { LinearInfo } from './causal-lm.js';
 /** Shapes of the packed tensors of a model, by name. */
 export function packedShapes(config: DecoderConfig): ReadonlyMap<string, readonly number[]> {
   const { hidden_size: C, intermediate_size: F, vocab_size: V, n_heads: H, n_kv_heads: K, head_dim: D } = config;
+  const { qkv_bias, o_bias, mlp_bias, qk_norm, post_norms } = config;
   const shapes = new Map<string, readonly number[]>([
     ['embed', [V, C]],
     ['final_norm', [C]],
@@ -16,6 +17,11 @@ export function packedShapes(config: DecoderConfig): ReadonlyMap<string, readonl
     shapes.set(`layers.${i}.mlp_norm`, [C]);
     shapes.set(`layers.${i}.gate_up`, [2 * F, C]);
     shapes.set(`layers.${i}.down`, [C, F]);
+    if (qkv_bias) shapes.set(`layers.${i}.qkv_bias`, [(H + 2 * K) * D]);
+    if (o_bias) shapes.set(`layers.${i}.o_bias`, [C]);
+    if (mlp_bias) shapes.set(`layers.${i}.gate_up_bias`, [2 * F]).set(`layers.${i}.down_bias`, [C]);
+    if (qk_norm) shapes.set(`layers.${i}.q_norm`, [D]).set(`layers.${i}.k_norm`, [D]);
+    if (post_norms) shapes.set(`layers.${i}.attn_post_norm`, [C]).set(`layers.${i}.mlp_post_norm`, [C]);
   }
   return shapes;
 }

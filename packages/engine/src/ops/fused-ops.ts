@@ -2,11 +2,14 @@ import type { Int8Codes, Nf4Codes, Place } from '../quant/formats.js';
 import { type Attribute, attribute } from '../runtime/binding.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
-import type { AttentionMask, HeadShape, RopeTable } from './ops.js';
+import type { Activation, AttentionMask, HeadShape, RopeTable } from './ops.js';
 import { chunkRows } from './stock-cross-entropy.js';
 import { StockOps } from './stock-ops.js';
 
-const silu: readonly Attribute[] = [attribute.string('act', 'silu')];
+const gated: Readonly<Record<Activation, readonly Attribute[]>> = {
+  silu: [attribute.string('act', 'silu')],
+  gelu_tanh: [attribute.string('act', 'gelu_tanh')],
+};
 
 /**
  * StockOps with the operators of packages/kernels where they exist: one pass over memory instead of five to ten, and attention that never
@@ -55,7 +58,9 @@ export class FusedOps extends StockOps {
   }
   #dequantised(op: string, inputs: readonly Handle[], { start, rows, columns }: Place, attributes: readonly Attribute[]): Handle {
     const { runtime } = this;
-    return runtime.scope((keep) => keep(runtime.execute(op, [...inputs, runtime.upload(Int32Array.of(start, rows, columns), [3], 'i32')], attributes)));
+    return runtime.scope((keep) =>
+      keep(runtime.execute(op, [...inputs, runtime.upload(Int32Array.of(start, rows, columns), [3], 'i32')], attributes)),
+    );
   }
 
   override rmsNorm(x: Handle, weight: Handle, eps: number): Handle {
@@ -75,11 +80,11 @@ export class FusedOps extends StockOps {
   override mergeHeads(x: Handle, shape: HeadShape): Handle {
     return this.runtime.execute('RowsmithMergeHeads', [x, this.#none, this.#none], this.#heads(shape));
   }
-  override splitHeadsRope(x: Handle, shape: HeadShape, { cos, sin }: RopeTable): Handle {
-    return this.runtime.execute('RowsmithSplitHeads', [x, cos, sin], this.#heads(shape));
+  override splitHeadsRope(x: Handle, shape: HeadShape, { cos, sin, dim }: RopeTable): Handle {
+    return this.runtime.execute('RowsmithSplitHeads', [x, cos, sin], this.#heads(shape, dim));
   }
-  override splitHeadsRopeBackward(dy: Handle, shape: HeadShape, { cos, sin }: RopeTable): Handle {
-    return this.runtime.execute('RowsmithMergeHeads', [dy, cos, sin], this.#heads(shape));
+  override splitHeadsRopeBackward(dy: Handle, shape: HeadShape, { cos, sin, dim }: RopeTable): Handle {
+    return this.runtime.execute('RowsmithMergeHeads', [dy, cos, sin], this.#heads(shape, dim));
   }
 
   override causalAttention(q: Handle, k: Handle, v: Handle, _shape: HeadShape, mask: AttentionMask = {}): { out: Handle; lse: Handle } {
@@ -101,25 +106,42 @@ export class FusedOps extends StockOps {
     return { dq: dq as Handle, dk: dk as Handle, dv: dv as Handle };
   }
 
-  override swiGlu(gate: Handle, up: Handle): Handle {
-    return this.runtime.execute('RowsmithSwiglu', [gate, up], silu);
+  override swiGlu(gate: Handle, up: Handle, activation: Activation = 'silu'): Handle {
+    return this.runtime.execute('RowsmithSwiglu', [gate, up], gated[activation]);
   }
-  override swiGluBackward(dAct: Handle, gate: Handle, up: Handle): { act: Handle; dGate: Handle; dUp: Handle } {
-    const [act, dGate, dUp] = this.runtime.executeMany('RowsmithSwigluGrad', [dAct, gate, up], 3, silu);
+  override swiGluBackward(
+    dAct: Handle,
+    gate: Handle,
+    up: Handle,
+    activation: Activation = 'silu',
+  ): { act: Handle; dGate: Handle; dUp: Handle } {
+    const [act, dGate, dUp] = this.runtime.executeMany('RowsmithSwigluGrad', [dAct, gate, up], 3, gated[activation]);
     return { act: act as Handle, dGate: dGate as Handle, dUp: dUp as Handle };
   }
 
-  override crossEntropy(hidden: Handle, head: Handle, labels: Handle): { loss: Handle; predicted: Handle; dHidden: Handle } {
-    const { loss, predicted, dHidden } = this.#entropy(hidden, head, labels, true);
+  override crossEntropy(
+    hidden: Handle,
+    head: Handle,
+    labels: Handle,
+    softcap?: number,
+  ): { loss: Handle; predicted: Handle; dHidden: Handle } {
+    const { loss, predicted, dHidden } = this.#entropy(hidden, head, labels, true, softcap);
     return { loss, predicted, dHidden: dHidden as Handle };
   }
-  override crossEntropyForward(hidden: Handle, head: Handle, labels: Handle): { loss: Handle; predicted: Handle } {
-    const { loss, predicted } = this.#entropy(hidden, head, labels, false);
+  override crossEntropyForward(hidden: Handle, head: Handle, labels: Handle, softcap?: number): { loss: Handle; predicted: Handle } {
+    const { loss, predicted } = this.#entropy(hidden, head, labels, false, softcap);
     return { loss, predicted };
   }
 
   /** The operator turns logits into their gradient in place: half the memory of the stock form, or twice the rows at a time. */
-  #entropy(hidden: Handle, head: Handle, labels: Handle, backward: boolean): { loss: Handle; predicted: Handle; dHidden?: Handle } {
+  #entropy(
+    hidden: Handle,
+    head: Handle,
+    labels: Handle,
+    backward: boolean,
+    softcap = 0,
+  ): { loss: Handle; predicted: Handle; dHidden?: Handle } {
+    const capped = [attribute.float('softcap', softcap)];
     const { runtime, o } = this;
     const rows = hidden.shape[0] ?? 0;
     const step = 2 * chunkRows(head.shape[0] ?? 1);
@@ -131,7 +153,7 @@ export class FusedOps extends StockOps {
         return runtime.scope((keepChunk) => {
           const logits = o.matMul(o.slice(hidden, [start, 0], [count, -1]), head, 'b');
           const inputs = [logits, o.slice(labels, [start], [count]), scale];
-          const [loss, predicted] = runtime.executeMany('RowsmithCrossEntropy', inputs, 2);
+          const [loss, predicted] = runtime.executeMany('RowsmithCrossEntropy', inputs, 2, capped);
           return {
             loss: keepChunk(loss as Handle),
             predicted: keepChunk(predicted as Handle),
@@ -169,11 +191,11 @@ export class FusedOps extends StockOps {
     return attributes;
   }
 
-  #heads({ batch, heads, kvHeads, headDim }: HeadShape): readonly Attribute[] {
-    const key = `${batch} ${heads} ${kvHeads} ${headDim}`;
+  #heads({ batch, heads, kvHeads, headDim }: HeadShape, rotary = headDim): readonly Attribute[] {
+    const key = `${batch} ${heads} ${kvHeads} ${headDim} ${rotary}`;
     let attributes = this.#headAttributes.get(key);
     if (!attributes) {
-      const sizes = { batch, heads, kv_heads: kvHeads, head_dim: headDim };
+      const sizes = { batch, heads, kv_heads: kvHeads, head_dim: headDim, rotary };
       attributes = Object.entries(sizes).map(([name, value]) => attribute.int(name, value));
       this.#headAttributes.set(key, attributes);
     }

@@ -29,10 +29,29 @@ export interface AttentionMask {
   readonly starts?: Handle;
 }
 
-/** Rotations of positions 0..T-1: cosines and signed sines, [T, G*D] for queries (scaled by 1/sqrt(D)), [T, D] for keys. */
+/** The gate's function of a feed-forward block: SiLU, or GELU by its tanh formula. */
+export type Activation = 'silu' | 'gelu_tanh';
+
+/**
+ * Rotations of positions 0..T-1: cosines and signed sines, [T, G*D] for queries (scaled by attention's factor), [T, D] for keys. The first `dim`
+ * dimensions of a head turn; at the others cos holds the scale, sin 0.
+ */
 export interface RopeTable {
   readonly cos: Handle;
   readonly sin: Handle;
+  readonly dim: number;
+}
+
+export interface RopeTableOptions {
+  readonly headDim: number;
+  /** How often a head's columns are repeated beside each other. */
+  readonly copies: number;
+  /** Radians per position of each pair: [dim/2]. */
+  readonly frequencies: Float32Array;
+  /** Multiplies cosines and sines of what turns; default 1. */
+  readonly attentionFactor?: number;
+  /** Multiplies everything. */
+  readonly scale: number;
 }
 
 export interface Ops {
@@ -109,8 +128,8 @@ export interface Ops {
   addRmsNorm(x: Handle, delta: Handle, weight: Handle, eps: number): { readonly sum: Handle; readonly normed: Handle };
   /** dx: gradient with respect to x, plus `residual` when given; normed: rmsNorm(x) again. dy, x, residual: [N, C] → [N, C] each. */
   rmsNormBackward(dy: Handle, x: Handle, weight: Handle, eps: number, residual?: Handle): { readonly dx: Handle; readonly normed: Handle };
-  /** cos, sin: [T, W] of angles of positions; see RopeTable. */
-  ropeTable(length: number, shape: { readonly headDim: number; readonly copies: number }, theta: number, scale: number): RopeTable;
+  /** cos, sin: [T, copies*D] of positions 0..T-1; see RopeTable. */
+  ropeTable(length: number, options: RopeTableOptions): RopeTable;
   /** Rows [start, start + count) of a table. */
   ropeRows(table: RopeTable, start: number, count: number): RopeTable;
   /** [N, H*D] → [B, K, T*G, D], rotated (rotate-half). For keys pass heads = kvHeads. */
@@ -136,16 +155,29 @@ export interface Ops {
   ): { readonly dq: Handle; readonly dk: Handle; readonly dv: Handle };
   /** Appends on the sequence dimension: [B, K, t, D] and [B, K, u, D] → [B, K, t+u, D] */
   appendSequence(past: Handle, next: Handle): Handle;
-  /** silu(gate) * up. [N, F] each. */
-  swiGlu(gate: Handle, up: Handle): Handle;
-  /** act: silu(gate) * up again; gradients of gate and up. [N, F] each. */
-  swiGluBackward(dAct: Handle, gate: Handle, up: Handle): { readonly act: Handle; readonly dGate: Handle; readonly dUp: Handle };
-  /** loss: [M] nats, predicted: [M] i32, dHidden: [M, C] of the sum of losses. hidden: [M, C], head: [V, C], labels: [M] i32. */
+  /** x[:, :, start : start + count]. x: [B, K, t, D] */
+  sliceSequence(x: Handle, start: number, count: number): Handle;
+  /** act(gate) * up. [N, F] each. activation: default silu. */
+  swiGlu(gate: Handle, up: Handle, activation?: Activation): Handle;
+  /** act: act(gate) * up again; gradients of gate and up. [N, F] each. */
+  swiGluBackward(
+    dAct: Handle,
+    gate: Handle,
+    up: Handle,
+    activation?: Activation,
+  ): { readonly act: Handle; readonly dGate: Handle; readonly dUp: Handle };
+  /** loss: [M] nats, predicted: [M] i32, dHidden: [M, C] of the sum of losses. hidden: [M, C], head: [V, C], labels: [M] i32. softcap: of the logits. */
   crossEntropy(
     hidden: Handle,
     head: Handle,
     labels: Handle,
+    softcap?: number,
   ): { readonly loss: Handle; readonly predicted: Handle; readonly dHidden: Handle };
   /** The same without dHidden. */
-  crossEntropyForward(hidden: Handle, head: Handle, labels: Handle): { readonly loss: Handle; readonly predicted: Handle };
+  crossEntropyForward(
+    hidden: Handle,
+    head: Handle,
+    labels: Handle,
+    softcap?: number,
+  ): { readonly loss: Handle; readonly predicted: Handle };
 }

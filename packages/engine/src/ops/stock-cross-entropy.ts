@@ -14,8 +14,15 @@ interface Chunk {
   readonly dHidden: Handle | undefined;
 }
 
-/** Softmax cross-entropy in chunks of rows. hidden: [M, C], head: [V, C], labels: [M] i32; M >= 1. */
-export function crossEntropy(o: Operators, hidden: Handle, head: Handle, labels: Handle, backward: boolean): Chunk {
+/** Softmax cross-entropy in chunks of rows. hidden: [M, C], head: [V, C], labels: [M] i32; M >= 1. softcap: l counts as c tanh(l / c). */
+export function crossEntropy(
+  o: Operators,
+  hidden: Handle,
+  head: Handle,
+  labels: Handle,
+  backward: boolean,
+  softcap: number | undefined,
+): Chunk {
   const [rows = 0] = hidden.shape;
   const step = chunkRows(head.shape[0] ?? 1);
   return o.runtime.scope((keep) => {
@@ -25,7 +32,9 @@ export function crossEntropy(o: Operators, hidden: Handle, head: Handle, labels:
       chunks.push(
         o.runtime.scope((keepChunk) => {
           const part = o.slice(hidden, [start, 0], [count, -1]);
-          const logits = o.matMul(part, head, 'b');
+          const products = o.matMul(part, head, 'b');
+          const tanh = softcap ? o.unary('Tanh', o.binary('Mul', products, o.runtime.literal(1 / softcap))) : undefined;
+          const logits = softcap && tanh ? o.binary('Mul', tanh, o.runtime.literal(softcap)) : products;
           const predicted = keepChunk(o.argMax(logits));
           const [loss, dLogits] = o.runtime.executeMany(
             'SparseSoftmaxCrossEntropyWithLogits',
@@ -36,7 +45,7 @@ export function crossEntropy(o: Operators, hidden: Handle, head: Handle, labels:
           return {
             loss: keepChunk(loss as Handle),
             predicted,
-            dHidden: backward ? keepChunk(o.matMul(dLogits as Handle, head)) : undefined,
+            dHidden: backward ? keepChunk(o.matMul(uncapped(o, dLogits as Handle, tanh), head)) : undefined,
           };
         }),
       );
@@ -58,4 +67,9 @@ export function crossEntropy(o: Operators, hidden: Handle, head: Handle, labels:
       dHidden: backward ? keep(o.concat(gradients, 0)) : undefined,
     };
   });
+}
+
+/** d capped / d logit = 1 - tanh^2. */
+function uncapped(o: Operators, dLogits: Handle, tanh: Handle | undefined): Handle {
+  return tanh ? o.binary('Mul', dLogits, o.binary('Sub', o.runtime.literal(1), o.unary('Square', tanh))) : dLogits;
 }

@@ -3,7 +3,7 @@ import { dequantiseInt8, dequantiseNf4, quantiseInt8, quantiseNf4 } from '../qua
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { Operators } from './operators.js';
-import type { AttentionMask, HeadShape, Ops, RopeTable } from './ops.js';
+import type { Activation, AttentionMask, HeadShape, Ops, RopeTable, RopeTableOptions } from './ops.js';
 import { StockAttention } from './stock-attention.js';
 import { crossEntropy } from './stock-cross-entropy.js';
 import { rmsNorm, rmsNormBackward } from './stock-norm.js';
@@ -153,11 +153,11 @@ export class StockOps implements Ops {
   rmsNormBackward(dy: Handle, x: Handle, weight: Handle, eps: number, residual?: Handle): { dx: Handle; normed: Handle } {
     return rmsNormBackward(this.o, dy, x, weight, eps, residual);
   }
-  ropeTable(length: number, { headDim, copies }: { headDim: number; copies: number }, theta: number, scale: number): RopeTable {
-    return ropeTable(this.o, length, headDim, copies, theta, scale);
+  ropeTable(length: number, options: RopeTableOptions): RopeTable {
+    return ropeTable(this.o, length, options);
   }
-  ropeRows({ cos, sin }: RopeTable, start: number, count: number): RopeTable {
-    return { cos: this.sliceRows(cos, start, count), sin: this.sliceRows(sin, start, count) };
+  ropeRows({ cos, sin, dim }: RopeTable, start: number, count: number): RopeTable {
+    return { cos: this.sliceRows(cos, start, count), sin: this.sliceRows(sin, start, count), dim };
   }
   splitHeadsRope(x: Handle, shape: HeadShape, table: RopeTable): Handle {
     return splitHeadsRope(this.o, x, shape, table);
@@ -195,18 +195,21 @@ export class StockOps implements Ops {
   appendSequence(past: Handle, next: Handle): Handle {
     return this.o.concat([past, next], 2);
   }
-  swiGlu(gate: Handle, up: Handle): Handle {
-    return swiGlu(this.o, gate, up);
+  sliceSequence(x: Handle, start: number, count: number): Handle {
+    return this.#scoped(() => this.o.slice(x, [0, 0, start, 0], [-1, -1, count, -1]));
   }
-  swiGluBackward(dAct: Handle, gate: Handle, up: Handle): { act: Handle; dGate: Handle; dUp: Handle } {
-    return swiGluBackward(this.o, dAct, gate, up);
+  swiGlu(gate: Handle, up: Handle, activation: Activation = 'silu'): Handle {
+    return swiGlu(this.o, gate, up, activation);
   }
-  crossEntropy(hidden: Handle, head: Handle, labels: Handle): { loss: Handle; predicted: Handle; dHidden: Handle } {
-    const { loss, predicted, dHidden } = crossEntropy(this.o, hidden, head, labels, true);
+  swiGluBackward(dAct: Handle, gate: Handle, up: Handle, activation: Activation = 'silu'): { act: Handle; dGate: Handle; dUp: Handle } {
+    return swiGluBackward(this.o, dAct, gate, up, activation);
+  }
+  crossEntropy(hidden: Handle, head: Handle, labels: Handle, softcap?: number): { loss: Handle; predicted: Handle; dHidden: Handle } {
+    const { loss, predicted, dHidden } = crossEntropy(this.o, hidden, head, labels, true, softcap);
     return { loss, predicted, dHidden: dHidden as Handle };
   }
-  crossEntropyForward(hidden: Handle, head: Handle, labels: Handle): { loss: Handle; predicted: Handle } {
-    return crossEntropy(this.o, hidden, head, labels, false);
+  crossEntropyForward(hidden: Handle, head: Handle, labels: Handle, softcap?: number): { loss: Handle; predicted: Handle } {
+    return crossEntropy(this.o, hidden, head, labels, false, softcap);
   }
 
   #scoped(body: () => Handle): Handle {
