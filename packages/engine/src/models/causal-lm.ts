@@ -77,6 +77,20 @@ export interface CausalLM {
    * losses times `scale` (pass 1 / labelled tokens of the accumulation window). Caller disposes. Nothing below the lowest module is differentiated.
    */
   lossAndGrads(batch: Batch, plan: RowPlan, scale: number): LossSums & { readonly grads: ReadonlyMap<string, Handle> };
+  /**
+   * Forward and backward, for scores: the gradient of the sum of token losses times `scale` with respect to each of `linears`, [out, in], layer by
+   * layer from the top, freed after its visit; at most one layer's gradients exist at a time. No visit when no token is labelled.
+   */
+  visitGradients(
+    batch: Batch,
+    scale: number,
+    linears: readonly LinearInfo[],
+    visit: (linear: LinearInfo, gradient: Handle) => void,
+  ): LossSums;
+  /** Forward only: inputs x [N, in] of `linears`, once for those that share one, layer by layer from below, freed after the visit. Padding has rows too. */
+  visitInputs(batch: Batch, linears: readonly LinearInfo[], visit: (sharing: readonly LinearInfo[], x: Handle) => void): void;
+  /** `loss` with shift(linear) [out, in] added to each linear while a product reads it; undefined: nothing. The weights are not touched. */
+  lossAt(batch: Batch, shift: (linear: LinearInfo) => Handle | undefined): LossSums;
   /** [T, V] f32 on the host: for tests and fixtures on short inputs. */
   logits(ids: Int32Array): Float32Array;
   /** Greedy decoding with a KV cache; new ids only, stop id included. Ties go to the lower id. */

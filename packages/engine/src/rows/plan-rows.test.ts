@@ -6,9 +6,9 @@ import type { CausalLM } from '../models/causal-lm.js';
 import { createCausalLM } from '../models/decoder.js';
 import { tinyModel } from '../models/tiny-model.js';
 import { planFromIndices } from './plan-from-indices.js';
-import { planRows, type RowChoice } from './plan-rows.js';
+import { planRows } from './plan-rows.js';
+import type { RowChoice } from './row-choice.js';
 import { rowTensors } from './row-tensors.js';
-import { scorers } from './scorers.js';
 
 let engine: Engine;
 let model: CausalLM;
@@ -21,20 +21,6 @@ beforeAll(async () => {
 const all: RowChoice = { rows: 3, scorer: 'l2', targets: [...targetNames], layers: [0, 1] };
 const rowsOf = (choice: RowChoice, seed = 1) =>
   planRows(engine, model, choice, seed).modules.map(({ name, indices }) => [name, ...indices]);
-
-describe('scorers', () => {
-  // W = [[1,-2,3,0],[.5,.5,-.5,1],[2,0,1,-1]] as v_proj of a model of width 4
-  const W = [1, -2, 3, 0, 0.5, 0.5, -0.5, 1, 2, 0, 1, -1];
-  it.each([
-    ['l1', [6, 2.5, 4]],
-    ['l2', [14, 1.75, 6]],
-  ] as const)('%s of a 3 x 4 matrix', (scorer, expected) => {
-    const toy: Pick<CausalLM, 'readMatrix'> = { readMatrix: () => engine.ops.runtime.upload(Float32Array.from(W), [3, 4], 'f32') };
-    const linear = model.linears[0];
-    if (!linear) throw new Error('no linear');
-    expect([...Array.from(scorers[scorer]({ ops: engine.ops, model: { ...model, ...toy }, seed: 0 }, linear))]).toEqual(expected);
-  });
-});
 
 describe('planRows', () => {
   it.each(['l1', 'l2'] as const)('%s: the rows with the largest sums of |w|^p of each linear, ascending', (scorer) => {

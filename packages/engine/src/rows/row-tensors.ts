@@ -1,6 +1,6 @@
 import type { DecoderConfig } from '@rowsmith/contracts';
 import { linearsOf } from '../models/layout.js';
-import type { RowChoice } from './plan-rows.js';
+import type { RowChoice } from './row-choice.js';
 
 /**
  * Packed tensors that training or applying such rows writes into: pass them to `loadModel` as `rowTensors`, so that all other matrices stay
