@@ -1,7 +1,7 @@
 /** Every route of the OpenAPI document that names an object, called with another project's key: always 404, as if it were not there. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openApiDocument } from './http/openapi.js';
-import { openTestApi, type TestApi } from './testing/test-api.js';
+import { formOf, openTestApi, type TestApi } from './testing/test-api.js';
 
 let api: TestApi;
 beforeAll(async () => {
@@ -14,24 +14,31 @@ test('a foreign id is a 404 on every route, for every method', async () => {
   const job = await api.createJob(file.id);
   await api.succeed(job.id, 2);
   const done = await api.getJob(job.id);
+  const announced = { purpose: 'fine-tune', filename: 'rows.jsonl', bytes: 9, mime_type: 'text/jsonl' };
+  const upload = await api.app.inject({ method: 'POST', url: '/uploads', headers: api.headers(), payload: announced });
   const paths = openApiDocument(api.app)['paths'] as Record<string, Record<string, unknown>>;
-  const ids: Record<string, string> = { files: file.id, jobs: job.id, models: done.fine_tuned_model ?? '' };
+  const ids: Record<string, string> = { files: file.id, jobs: job.id, models: done.fine_tuned_model ?? '', uploads: upload.json().id };
+  // Bodies of the routes that need one: what is wrong with a body is said before anything is looked up.
+  const bodies: Record<string, object> = { complete: { part_ids: ['part_x'] } };
   const walked: string[] = [];
   for (const [path, operations] of Object.entries(paths)) {
     if (!path.includes('{id}')) continue;
-    const kind = ['files', 'jobs', 'models'].find((k) => path.includes(`/${k}/{id}`)) ?? '';
+    const kind = Object.keys(ids).find((k) => path.includes(`/${k}/{id}`)) ?? '';
     const url = path.replace('{id}', encodeURIComponent(ids[kind] ?? '')).replace('{file}', 'adapter_model.safetensors');
     for (const method of Object.keys(operations)) {
-      const request = { method: method.toUpperCase() as 'GET', url };
-      const foreign = await api.app.inject({ ...request, headers: api.headers('other') });
+      const form = formOf([{ name: 'data', filename: 'part', content: 'x' }]);
+      const body = path.endsWith('/parts') ? form : { headers: {}, body: bodies[path.split('/').at(-1) ?? ''] };
+      const request = { method: method.toUpperCase() as 'GET', url, ...(body.body === undefined ? {} : { payload: body.body }) };
+      const headers = { ...api.headers('other'), ...body.headers };
+      const foreign = await api.app.inject({ ...request, headers });
       expect({ method, url, status: foreign.statusCode }).toEqual({ method, url, status: 404 });
-      const never = await api.app.inject({ ...request, url: url.replaceAll(ids[kind] ?? '', 'nothing'), headers: api.headers('other') });
+      const never = await api.app.inject({ ...request, url: url.replaceAll(ids[kind] ?? '', 'nothing'), headers });
       expect(never.json().error.code).toBe(foreign.json().error.code);
       walked.push(`${method} ${path}`);
     }
   }
-  // 3 of files, 7 of jobs, 1 of models, under two prefixes; a route added later is walked without a change here.
-  expect(walked.length).toBeGreaterThanOrEqual(22);
+  // 3 of files, 3 of uploads, 9 of jobs, 2 of models, under two prefixes; a route added later is walked without a change here.
+  expect(walked.length).toBeGreaterThanOrEqual(34);
   // Nothing was changed by the stranger, and the owner still reads all of it.
   expect((await api.getJob(job.id)).status).toBe('succeeded');
   expect((await api.inject('GET', `/files/${file.id}`)).statusCode).toBe(200);

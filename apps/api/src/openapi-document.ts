@@ -23,6 +23,7 @@ export async function describe(): Promise<Record<string, unknown>> {
   const app = await buildServer(
     {
       files: uncalled('files'),
+      uploads: uncalled('uploads'),
       jobs: uncalled('jobs'),
       keys: uncalled('keys'),
       dispatch: uncalled('dispatch'),

@@ -4,16 +4,16 @@ import helmet from '@fastify/helmet';
 import multipart from '@fastify/multipart';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import underPressure from '@fastify/under-pressure';
-import { CreateJobBody } from '@rowsmith/contracts';
-import type { ApiKeyStore, EventNotifier, FileStore, JobRecord, JobStore, ObjectStore } from '@rowsmith/core';
+import type { ApiKeyStore, EventNotifier, FileStore, JobRecord, JobStore, ObjectStore, UploadStore } from '@rowsmith/core';
 import Fastify, { type FastifyReply, type FastifyServerOptions, LogController } from 'fastify';
 import { type ResultFileDeps, withResultFile } from './control/result-file.js';
 import { fileRoutes } from './files/file-routes.js';
+import { uploadRoutes } from './files/upload-routes.js';
 import { type HealthDeps, healthRoutes } from './health/health-routes.js';
 import { unavailable } from './http/api-error.js';
 import { requireApiKey } from './http/auth.js';
 import { sendFailure, useErrorHandler } from './http/error-handler.js';
-import { describeApi } from './http/openapi.js';
+import { describeApi, requestBodies } from './http/openapi.js';
 import { makeRateLimiter } from './http/rate-limit.js';
 import { echoRequestId, requestId } from './http/request-id.js';
 import { recordRoutes } from './http/route-table.js';
@@ -29,6 +29,7 @@ import { modelRoutes } from './models/model-routes.js';
 
 export interface ServerDeps extends Omit<HealthDeps, 'closing'> {
   readonly files: FileStore;
+  readonly uploads: UploadStore;
   readonly jobs: JobStore;
   readonly keys: Pick<ApiKeyStore, 'findByHash'>;
   readonly dispatch: ResultFileDeps['dispatch'];
@@ -92,7 +93,7 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
 
   const table = recordRoutes(app);
   useErrorHandler(app, table);
-  useStrictValidation(app, [CreateJobBody]);
+  useStrictValidation(app, requestBodies);
   echoRequestId(app);
   app.removeContentTypeParser('text/plain');
   const parseJson = app.getDefaultJsonParser('error', 'error');
@@ -132,12 +133,13 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
   app.addHook('preClose', async () => closing.abort());
 
   const present = (job: JobRecord) => withResultFile(deps, job);
-  const { files, jobs, objects, models, notifier, onJobCreated } = deps;
+  const { files, uploads, jobs, objects, models, notifier, onJobCreated } = deps;
   const openStreams = new Map<string, number>();
   const maxFileBytes = options.maxFileBytes ?? defaults.maxFileBytes;
   const maxStreamsPerKey = options.maxStreamsPerKey ?? defaults.maxStreamsPerKey;
   for (const paths of [openAiPaths, shortPaths]) {
     fileRoutes(app, { files, objects, maxFileBytes }, paths);
+    uploadRoutes(app, { uploads, files, objects, maxFileBytes }, paths);
     jobRoutes(app, { jobs, files, models, present, onJobCreated }, paths);
     eventRoutes(
       app,

@@ -12,6 +12,10 @@ export type FileId = Brand<'file'>;
 export type EventId = Brand<'event'>;
 export type CheckpointId = Brand<'checkpoint'>;
 export type WorkerId = Brand<'worker'>;
+export type UploadId = Brand<'upload'>;
+export type UploadPartId = Brand<'upload_part'>;
+export type WebhookEndpointId = Brand<'webhook_endpoint'>;
+export type WebhookDeliveryId = Brand<'webhook_delivery'>;
 
 const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
@@ -34,6 +38,10 @@ export const idPrefixes = {
   event: 'ftevent-',
   checkpoint: 'ftckpt_',
   worker: 'worker-',
+  upload: 'upload_',
+  uploadPart: 'part_',
+  webhookEndpoint: 'whe_',
+  webhookDelivery: 'whd_',
 } as const;
 
 const idPattern = (prefix: string) => `^${prefix}[0-9A-Za-z]{24}$`;
@@ -50,6 +58,10 @@ interface IdByKind {
   event: EventId;
   checkpoint: CheckpointId;
   worker: WorkerId;
+  upload: UploadId;
+  uploadPart: UploadPartId;
+  webhookEndpoint: WebhookEndpointId;
+  webhookDelivery: WebhookDeliveryId;
 }
 
 /** A fresh id of one kind; `random` gives n random bytes (crypto.randomBytes). */

@@ -11,3 +11,4 @@ export * from './packed-model.js';
 export * from './parse.js';
 export * from './row-sparse.js';
 export * from './training.js';
+export * from './upload.js';

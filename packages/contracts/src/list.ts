@@ -18,3 +18,6 @@ export const ModelObject = Type.Object({
   owned_by: Type.String(),
 });
 export type ModelObject = Static<typeof ModelObject>;
+
+export const ModelDeleted = Type.Object({ id: Type.String(), object: Type.Literal('model'), deleted: Type.Boolean() });
+export type ModelDeleted = Static<typeof ModelDeleted>;

@@ -32,6 +32,8 @@ test('good files of the three shapes', async () => {
     expect(await validate(text)).toEqual({
       shape: shapes[i],
       examples: 2,
+      blankLines: 0,
+      duplicates: 0,
       bytes: Buffer.byteLength(text),
       lines: 2,
       errors: [],

@@ -2,6 +2,7 @@ import { fault, type LineFault } from './errors.js';
 import { parseJson } from './json-text.js';
 import { type Line, type LineOptions, LineSplitter } from './lines.js';
 import { type Row, type RowShape, readRow } from './rows.js';
+import { SeenLines } from './seen-lines.js';
 
 export interface ValidationOptions extends LineOptions {
   /** Nesting of objects and lists. Default 32. */
@@ -29,6 +30,9 @@ export interface ValidationReport {
   /** Of a line with very many faults about the first hundred. */
   readonly errorCount: number;
   readonly badLines: number;
+  readonly blankLines: number;
+  /** Lines that can be trained on and say the same as one before, byte for byte. */
+  readonly duplicates: number;
   readonly warnings: readonly string[];
 }
 
@@ -79,6 +83,7 @@ class Tally {
   private blanks = 0;
   private examples = 0;
   private first: FirstShape | null = null;
+  private readonly seen = new SeenLines();
 
   constructor(private readonly options: ValidationOptions) {}
 
@@ -95,7 +100,10 @@ class Tally {
     if (faults.length > 0) this.refuse(line.number, faults);
     else if (this.examples === most)
       this.refuse(line.number, [fault('too_many_examples', '', `the file holds more than ${most} examples`)]);
-    else this.examples++;
+    else {
+      this.examples++;
+      if ('text' in line) this.seen.add(line.text);
+    }
   }
 
   report(bytes: number): ValidationReport {
@@ -103,9 +111,12 @@ class Tally {
     if (lines === blanks) {
       this.refuse(1, [fault('empty_file', '', bytes === 0 ? 'the file is empty' : 'the file holds no examples, only blank lines')]);
     }
+    const { errors, errorCount, badLines, examples, seen } = this;
+    const { duplicates } = seen;
     const warnings = blanks > 0 && blanks < lines ? [`${blanks} blank line${blanks === 1 ? ' was' : 's were'} skipped`] : [];
-    const { errors, errorCount, badLines, examples } = this;
-    return { shape: this.first?.shape ?? null, examples, bytes, lines, errors, errorCount, badLines, warnings };
+    if (!seen.complete) warnings.push('duplicates were looked for among the first lines only; there may be more');
+    const shape = this.first?.shape ?? null;
+    return { shape, examples, bytes, lines, errors, errorCount, badLines, blankLines: blanks, duplicates, warnings };
   }
 
   private refuse(line: number, faults: readonly LineFault[]): void {

@@ -1,25 +1,40 @@
-import type { FileStore } from '@rowsmith/core';
-import type { Database } from './database.js';
+import type { FileFindings } from '@rowsmith/contracts';
+import type { FileRecord, FileStore, NewFile } from '@rowsmith/core';
+import type { Database, Transaction } from './database.js';
 import { pageOf } from './page.js';
 import { filePurposeColumn, fileRecord } from './records.js';
 
+/** Reports can be long and are read on their own. */
+const omit = { report: true } as const;
+
+export async function insertFile(tx: Transaction, file: NewFile): Promise<FileRecord> {
+  const { purpose, bytes, findings, lifeSeconds, ...rest } = file;
+  const { id } = rest;
+  const report = findings === null ? {} : { report: findings, badLines: findings.bad_lines };
+  await tx.file.create({ data: { ...rest, ...report, bytes: BigInt(bytes), purpose: filePurposeColumn[purpose] }, omit });
+  if (lifeSeconds !== null)
+    await tx.$executeRaw`UPDATE file SET expires_at = created_at + ${lifeSeconds} * interval '1 second' WHERE id = ${id}`;
+  return fileRecord(await tx.file.findUniqueOrThrow({ where: { id }, omit }));
+}
+
 export function createFileStore({ prisma }: Database): FileStore {
   return {
-    async insert(file) {
-      const { purpose, bytes, ...rest } = file;
-      return fileRecord(await prisma.file.create({ data: { ...rest, bytes: BigInt(bytes), purpose: filePurposeColumn[purpose] } }));
+    insert: (file) => prisma.$transaction((tx) => insertFile(tx, file)),
+    async findings(projectId, id) {
+      const row = await prisma.file.findFirst({ where: { projectId, id }, select: { report: true } });
+      return (row?.report ?? null) as FileFindings | null;
     },
     async get(projectId, id) {
-      const row = await prisma.file.findFirst({ where: { projectId, id } });
+      const row = await prisma.file.findFirst({ where: { projectId, id }, omit });
       return row && fileRecord(row);
     },
     async list(projectId, { purpose, ...page }) {
       const where = { projectId, ...(purpose ? { purpose: filePurposeColumn[purpose] } : {}) };
-      const after = page.after === undefined ? null : await prisma.file.findFirst({ where: { projectId, id: page.after } });
+      const after = page.after === undefined ? null : await prisma.file.findFirst({ where: { projectId, id: page.after }, omit });
       return pageOf(
         page,
         after,
-        (paging) => prisma.file.findMany({ where: { AND: [where, paging.where] }, orderBy: paging.orderBy, take: paging.take }),
+        (paging) => prisma.file.findMany({ where: { AND: [where, paging.where] }, orderBy: paging.orderBy, take: paging.take, omit }),
         fileRecord,
       );
     },
@@ -27,7 +42,7 @@ export function createFileStore({ prisma }: Database): FileStore {
       return prisma.$transaction(async (tx) => {
         // Waits for jobs that are just being created on this file (they hold it until commit).
         await tx.$queryRaw`SELECT 1 FROM file WHERE project_id = ${projectId} AND id = ${id} FOR UPDATE`;
-        const row = await tx.file.findFirst({ where: { projectId, id } });
+        const row = await tx.file.findFirst({ where: { projectId, id }, omit });
         if (!row) return null;
         const using = await tx.job.count({
           where: { projectId, OR: [{ trainingFile: id }, { validationFile: id }], status: { notIn: ['succeeded', 'failed', 'cancelled'] } },
@@ -36,6 +51,14 @@ export function createFileStore({ prisma }: Database): FileStore {
         await tx.file.delete({ where: { id } });
         return fileRecord(row);
       });
+    },
+    async expired(limit) {
+      const rows = await prisma.$queryRaw<{ id: string }[]>`
+        SELECT f.id FROM file f WHERE f.expires_at <= clock_timestamp() AND NOT EXISTS (
+          SELECT 1 FROM job j WHERE j.project_id = f.project_id AND j.status NOT IN ('succeeded', 'failed', 'cancelled')
+            AND (j.training_file = f.id OR j.validation_file = f.id)) ORDER BY f.expires_at LIMIT ${limit}`;
+      const files = await prisma.file.findMany({ where: { id: { in: rows.map(({ id }) => id) } }, omit });
+      return files.map(fileRecord);
     },
   };
 }

@@ -6,3 +6,4 @@ export { type ListeningNotifier, startEventNotifier } from './event-notifier.js'
 export { createFileStore } from './file-store.js';
 export { createJobStore } from './job-store.js';
 export { MigrationError, migrateDatabase } from './migrate.js';
+export { createUploadStore } from './upload-store.js';

@@ -3,13 +3,15 @@ import { finalStatuses } from '@rowsmith/core';
 import { appendEvents } from './append-events.js';
 import { type Database, jsonb, type Transaction } from './database.js';
 import { pageOf } from './page.js';
+import { createPauseStore } from './pause-store.js';
 import { checkpointRecord, jobRecord, metricPoint, storedEvent } from './records.js';
 
 /** Thrown to roll back what the transaction already wrote (the idempotency key). */
 class FileGone extends Error {}
 
 /** Jobs as the API sees them; see the port for the meaning of every method. */
-export function createJobStore({ prisma }: Database): JobStore {
+export function createJobStore(database: Database): JobStore {
+  const { prisma } = database;
   const find = (projectId: string, id: string, tx: Transaction = prisma) => tx.job.findFirst({ where: { projectId, id } });
   return {
     async create(job, idempotency) {
@@ -84,9 +86,12 @@ export function createJobStore({ prisma }: Database): JobStore {
       });
     },
 
+    ...createPauseStore(database),
+
     async events(projectId, id, page) {
       if (!(await find(projectId, id))) return null;
       const after = page.after === undefined ? null : await prisma.event.findFirst({ where: { jobId: id, id: page.after } });
+      if (after === null && page.after !== undefined) return 'no_cursor';
       const direction = page.order ?? 'desc';
       const bound = after === null ? {} : { seq: direction === 'desc' ? { lt: after.seq } : { gt: after.seq } };
       const rows = await prisma.event.findMany({ where: { jobId: id, ...bound }, orderBy: { seq: direction }, take: page.limit + 1 });
@@ -108,6 +113,7 @@ export function createJobStore({ prisma }: Database): JobStore {
     async checkpoints(projectId, id, page) {
       if (!(await find(projectId, id))) return null;
       const after = page.after === undefined ? null : await prisma.checkpoint.findFirst({ where: { jobId: id, id: page.after } });
+      if (after === null && page.after !== undefined) return 'no_cursor';
       return pageOf(
         page,
         after,
@@ -117,13 +123,20 @@ export function createJobStore({ prisma }: Database): JobStore {
     },
 
     async succeededByModel(projectId, fineTunedModel) {
-      const row = await prisma.job.findFirst({ where: { projectId, fineTunedModel, status: 'succeeded' } });
+      const row = await prisma.job.findFirst({ where: { projectId, fineTunedModel, status: 'succeeded', modelDeletedAt: null } });
       return row && jobRecord(row);
+    },
+
+    async deleteModel(projectId, fineTunedModel) {
+      const deleted = await prisma.$executeRaw`
+        UPDATE job SET model_deleted_at = clock_timestamp()
+        WHERE project_id = ${projectId} AND fine_tuned_model = ${fineTunedModel} AND status = 'succeeded' AND model_deleted_at IS NULL`;
+      return deleted > 0;
     },
 
     async listFineTuned(projectId) {
       const rows = await prisma.job.findMany({
-        where: { projectId, status: 'succeeded', fineTunedModel: { not: null } },
+        where: { projectId, status: 'succeeded', fineTunedModel: { not: null }, modelDeletedAt: null },
         orderBy: { createdAt: 'desc' },
       });
       return rows.map(jobRecord);

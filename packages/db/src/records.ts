@@ -17,7 +17,7 @@ import type { Checkpoint, Event, File, Job, Metric } from './generated/client.js
 export const filePurposeOf = { fine_tune: 'fine-tune', fine_tune_results: 'fine-tune-results' } as const;
 export const filePurposeColumn = { 'fine-tune': 'fine_tune', 'fine-tune-results': 'fine_tune_results' } as const;
 
-export const fileRecord = (row: File): FileRecord => ({
+export const fileRecord = (row: Omit<File, 'report'>): FileRecord => ({
   id: row.id as FileId,
   projectId: row.projectId as ProjectId,
   filename: row.filename,
@@ -26,6 +26,7 @@ export const fileRecord = (row: File): FileRecord => ({
   sha256: row.sha256,
   key: row.key,
   examples: row.examples,
+  badLines: row.badLines,
   createdAt: row.createdAt,
   expiresAt: row.expiresAt,
 });

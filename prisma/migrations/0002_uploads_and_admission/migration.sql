@@ -1,4 +1,4 @@
-ALTER TABLE "file" ADD COLUMN "report" JSONB;
+ALTER TABLE "file" ADD COLUMN "report" JSONB, ADD COLUMN "bad_lines" INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX "file_expires_at_idx" ON "file"("expires_at");
 
 ALTER TABLE "job"

@@ -13,6 +13,8 @@ export interface ControlLog {
 export interface ControlDeps extends Omit<ResultFileDeps, 'dispatch'> {
   readonly dispatch: DispatchStore;
   readonly queue: WakeQueue;
+  /** Takes away what is over (`sweep`). */
+  readonly tidy: (batch: number) => Promise<void>;
   readonly log: ControlLog;
 }
 export interface ControlOptions {
@@ -44,6 +46,7 @@ export async function controlRound(deps: ControlDeps, { staleMs = 30_000, batch 
   await part('result files', async () => {
     for (const job of await deps.dispatch.withoutResultFile(batch)) await makeResultFile(deps, job);
   });
+  await part('tidy', () => deps.tidy(batch));
   // Last: a queue that does not answer may take its time to say so.
   await part('wake workers', async () => {
     for (const { jobId, dispatchNo } of await deps.dispatch.waiting(batch)) await deps.queue.wake(jobId, dispatchNo);

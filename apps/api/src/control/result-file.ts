@@ -57,7 +57,8 @@ export async function makeResultFile(deps: ResultFileDeps, job: JobRecord): Prom
       ...stored,
       key,
       examples: null,
-      expiresAt: null,
+      findings: null,
+      lifeSeconds: null,
     };
     try {
       await deps.files.insert(file);

@@ -5,12 +5,13 @@ import { Type } from 'typebox';
 import { conflict, noSuchFile } from '../http/api-error.js';
 import { projectOf } from '../http/auth.js';
 import { discardBody } from '../http/discard-body.js';
-import { listOfItems, pageQuery } from '../http/paging.js';
+import { listOfItems, pageQuery, requireCursor } from '../http/paging.js';
 import { content, failures, json, named } from '../http/replies.js';
 import type { Routes } from '../http/routes.js';
 import { sendObject } from '../http/send-object.js';
 import { toFileObject } from './file-object.js';
-import { fileTooLarge, receiveFile, type UploadDeps } from './upload.js';
+import { fileTooLarge } from './intake.js';
+import { receiveFile, type UploadDeps } from './upload.js';
 
 export interface FileDeps extends UploadDeps {
   readonly files: FileStore;
@@ -36,6 +37,9 @@ const formSchema = {
   properties: {
     file: { type: 'string', format: 'binary', contentMediaType: 'application/octet-stream', description: 'JSON lines' },
     purpose: { type: 'string', enum: ['fine-tune'] },
+    on_invalid: { type: 'string', enum: ['refuse', 'keep'], description: 'before the file: what happens if lines cannot be trained on' },
+    'expires_after[anchor]': { type: 'string', enum: ['created_at'] },
+    'expires_after[seconds]': { type: 'integer', minimum: 3600, maximum: 2592000 },
   },
 };
 
@@ -79,6 +83,7 @@ export const fileRoutes: Routes<FileDeps> = (app, deps, prefix) => {
     },
     async (request) => {
       const { after, limit = 10_000, order = 'desc', purpose } = request.query;
+      await requireCursor(after, (id) => deps.files.get(projectOf(request), id), 'file');
       return listOfItems(await deps.files.list(projectOf(request), { after, limit, order, purpose }), toFileObject);
     },
   );

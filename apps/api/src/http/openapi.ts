@@ -2,14 +2,19 @@
 import swagger from '@fastify/swagger';
 import {
   ApiErrorBody,
+  CompleteUploadBody,
   CreateJobBody,
+  CreateUploadBody,
   FileDeleted,
   FileObject,
   JobCheckpoint,
   JobEvent,
   JobObject,
   MetricPoint,
+  ModelDeleted,
   ModelObject,
+  UploadObject,
+  UploadPartObject,
 } from '@rowsmith/contracts';
 import type { FastifyInstance } from 'fastify';
 import type { TSchema } from 'typebox';
@@ -24,7 +29,13 @@ const components: Readonly<Record<string, TSchema>> = {
   FineTuningJobCheckpoint: JobCheckpoint,
   MetricPoint,
   Model: ModelObject,
+  ModelDeleted,
+  Upload: UploadObject,
+  UploadPart: UploadPartObject,
 };
+
+/** Schemas of bodies, by their `$id`. */
+export const requestBodies = [CreateJobBody, CreateUploadBody, CompleteUploadBody];
 
 /** TypeBox writes draft-7 tuples; OpenAPI 3.1 reads JSON Schema 2020-12. */
 function modernTuples(node: unknown): unknown {
@@ -74,7 +85,7 @@ function withQueryObjects(document: { readonly paths?: Readonly<Record<string, R
 
 export async function describeApi(app: FastifyInstance, version: string): Promise<void> {
   for (const [$id, schema] of Object.entries(components)) app.addSchema({ ...schema, $id });
-  app.addSchema(CreateJobBody);
+  for (const body of requestBodies) app.addSchema(body);
   await app.register(swagger, {
     convertConstToEnum: false,
     openapi: {

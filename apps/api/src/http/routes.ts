@@ -7,10 +7,11 @@ export type Api = FastifyInstance<RawServerDefault, IncomingMessage, ServerRespo
 /** Where a group of routes hangs. Each group is added twice: under OpenAI's paths and under the short ones. */
 export interface Prefixes {
   readonly files: string;
+  readonly uploads: string;
   readonly jobs: string;
   readonly models: string;
 }
-export const openAiPaths: Prefixes = { files: '/v1/files', jobs: '/v1/fine_tuning/jobs', models: '/v1/models' };
-export const shortPaths: Prefixes = { files: '/files', jobs: '/jobs', models: '/models' };
+export const openAiPaths: Prefixes = { files: '/v1/files', uploads: '/v1/uploads', jobs: '/v1/fine_tuning/jobs', models: '/v1/models' };
+export const shortPaths: Prefixes = { files: '/files', uploads: '/uploads', jobs: '/jobs', models: '/models' };
 
 export type Routes<D> = (app: Api, deps: D, prefix: Prefixes) => void;

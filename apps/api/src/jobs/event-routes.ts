@@ -6,7 +6,7 @@ import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { ApiError, badRequest, noSuchJob } from '../http/api-error.js';
 import { projectOf } from '../http/auth.js';
-import { listOfItems, pageQuery } from '../http/paging.js';
+import { listOfItems, noSuchCursor, pageQuery } from '../http/paging.js';
 import { failures, named, streamed } from '../http/replies.js';
 import type { Routes } from '../http/routes.js';
 import { toEventObject } from './job-object.js';
@@ -67,6 +67,7 @@ export const eventRoutes: Routes<EventDeps> = (app, deps, prefix) => {
       if (!wantsStream(request)) {
         const page = await deps.jobs.events(project, id, { after: request.query.after, limit: request.query.limit ?? 20 });
         if (page === null) throw noSuchJob(id);
+        if (page === 'no_cursor') throw noSuchCursor(request.query.after, 'event');
         return listOfItems(page, toEventObject);
       }
       if (request.query.after !== undefined || request.query.limit !== undefined) {

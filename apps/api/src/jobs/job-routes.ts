@@ -1,10 +1,10 @@
-/** Fine-tuning jobs: create, list, get, cancel, and their checkpoints. */
-import { CreateJobBody, JobCheckpoint, JobObject, listOf } from '@rowsmith/contracts';
+/** Fine-tuning jobs: create, list, get, cancel, pause, resume, and their checkpoints. */
+import { CreateJobBody, JobCheckpoint, JobObject, listOf, type ProjectId } from '@rowsmith/contracts';
 import type { JobRecord, JobStore } from '@rowsmith/core';
 import { Type } from 'typebox';
-import { badRequest, noSuchJob, notPossible } from '../http/api-error.js';
+import { ApiError, noSuchJob, notPossible } from '../http/api-error.js';
 import { projectOf } from '../http/auth.js';
-import { listOfItems, pageQuery } from '../http/paging.js';
+import { listOfItems, noSuchCursor, pageQuery, requireCursor } from '../http/paging.js';
 import { failures, json, named } from '../http/replies.js';
 import type { Routes } from '../http/routes.js';
 import { type CreateJobDeps, createJob } from './create-job.js';
@@ -42,8 +42,22 @@ function metadataFilter(query: Readonly<Record<string, unknown>>): Record<string
   return pairs.length === 0 ? undefined : Object.fromEntries(pairs);
 }
 
+/** The one 409 that a client should try again. */
+const stillPausing = (id: string) =>
+  new ApiError(409, {
+    message: `Job ${id} is still pausing: its worker writes a checkpoint. Try again in a moment.`,
+    code: 'job_pausing',
+    param: 'id',
+    headers: { 'retry-after': '1', 'retry-after-ms': '1000' },
+  });
+
 export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
   const { jobs, present } = deps;
+  const finished = async (project: ProjectId, id: string, action: string) => {
+    const status = (await jobs.get(project, id))?.status ?? 'finished';
+    const already = status === 'cancelled' ? 'been cancelled' : status;
+    return notPossible(`Job ${id} cannot be ${action}: it has already ${already}.`, 'job_already_finished', 'id');
+  };
 
   app.post(
     prefix.jobs,
@@ -84,10 +98,7 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
     },
     async (request) => {
       const { after, limit = 20 } = request.query;
-      // Jobs do not go away, so a cursor that is none is a mistake; the first page again would hide it.
-      if (after !== undefined && (await jobs.get(projectOf(request), after)) === null) {
-        throw badRequest(`No such fine-tuning job: '${after}'.`, 'invalid_value', 'after');
-      }
+      await requireCursor(after, (id) => jobs.get(projectOf(request), id), 'fine-tuning job');
       const page = await jobs.list(projectOf(request), { after, limit, metadata: metadataFilter(request.query) });
       const items = await Promise.all(page.items.map(present));
       return listOfItems({ ...page, items }, toJobObject);
@@ -126,15 +137,51 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
       const { id } = request.params;
       const cancelled = await jobs.cancel(projectOf(request), id);
       if (cancelled === null) throw noSuchJob(id);
-      if (cancelled === 'final') {
-        const job = await jobs.get(projectOf(request), id);
-        throw notPossible(
-          `Job ${id} cannot be cancelled: it has already ${job?.status === 'cancelled' ? 'been cancelled' : (job?.status ?? 'finished')}.`,
-          'job_already_finished',
-          'id',
-        );
-      }
+      if (cancelled === 'final') throw await finished(projectOf(request), id, 'cancelled');
       return toJobObject(await present(cancelled));
+    },
+  );
+
+  app.post(
+    `${prefix.jobs}/:id/pause`,
+    {
+      schema: {
+        tags: ['fine-tuning'],
+        summary: 'Pause a fine-tuning job',
+        description: 'A queued job is paused at once; a running one is `pausing` until its worker has written a checkpoint and stopped.',
+        params: JobParams,
+        response: { 200: json('The job', Job), ...failures(404, 413, 415) },
+      },
+    },
+    async (request) => {
+      const { id } = request.params;
+      const paused = await jobs.pause(projectOf(request), id);
+      if (paused === null) throw noSuchJob(id);
+      if (paused === 'final') throw await finished(projectOf(request), id, 'paused');
+      return toJobObject(paused);
+    },
+  );
+
+  app.post(
+    `${prefix.jobs}/:id/resume`,
+    {
+      schema: {
+        tags: ['fine-tuning'],
+        summary: 'Resume a paused fine-tuning job',
+        description:
+          'It is queued again and goes on from its newest checkpoint. While it is still `pausing` the answer is 409 with `retry-after`.',
+        params: JobParams,
+        response: { 200: json('The job', Job), ...failures(404, 409, 413, 415) },
+      },
+    },
+    async (request) => {
+      const { id } = request.params;
+      const resumed = await jobs.resume(projectOf(request), id);
+      if (resumed === null) throw noSuchJob(id);
+      if (resumed === 'final') throw await finished(projectOf(request), id, 'resumed');
+      if (resumed === 'pausing') throw stillPausing(id);
+      deps.onJobCreated();
+      return toJobObject(resumed);
     },
   );
 
@@ -155,6 +202,7 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
       const job = await jobs.get(project, id);
       const page = await jobs.checkpoints(project, id, { after: request.query.after, limit: request.query.limit ?? 10 });
       if (job === null || page === null) throw noSuchJob(id);
+      if (page === 'no_cursor') throw noSuchCursor(request.query.after, 'checkpoint');
       return listOfItems(page, (checkpoint) => toCheckpointObject(job, checkpoint));
     },
   );

@@ -1,8 +1,8 @@
 /** Base models of the model store, and the project's own fine-tuned ones. */
-import { listOf, ModelObject } from '@rowsmith/contracts';
+import { listOf, ModelDeleted, ModelObject } from '@rowsmith/contracts';
 import type { JobRecord, JobStore } from '@rowsmith/core';
 import { Type } from 'typebox';
-import { notFound } from '../http/api-error.js';
+import { notFound, notPossible } from '../http/api-error.js';
 import { projectOf } from '../http/auth.js';
 import { unixSeconds } from '../http/paging.js';
 import { failures, json, named } from '../http/replies.js';
@@ -11,13 +11,14 @@ import type { BaseModel, BaseModels } from './base-models.js';
 
 export interface ModelDeps {
   readonly models: BaseModels;
-  readonly jobs: Pick<JobStore, 'listFineTuned' | 'succeededByModel'>;
+  readonly jobs: Pick<JobStore, 'listFineTuned' | 'succeededByModel' | 'deleteModel'>;
 }
 
 const Model = named(ModelObject, 'Model');
 /** Longest name: base id, project, suffix, job id. */
 const ModelParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 512 }) }, { additionalProperties: false });
 
+const noSuchModel = (id: string) => notFound(`The model '${id}' does not exist.`, 'model_not_found', 'model');
 const ofBase = (model: BaseModel): ModelObject => ({ id: model.id, object: 'model', created: model.created_at, owned_by: 'rowsmith' });
 const ofJob = (job: JobRecord): ModelObject => ({
   id: job.fineTunedModel ?? job.id,
@@ -57,8 +58,28 @@ export const modelRoutes: Routes<ModelDeps> = (app, { models, jobs }, prefix) =>
       const base = await models.get(id);
       if (base !== null) return ofBase(base);
       const job = await jobs.succeededByModel(projectOf(request), id);
-      if (job === null) throw notFound(`The model '${id}' does not exist.`, 'model_not_found', 'model');
+      if (job === null) throw noSuchModel(id);
       return ofJob(job);
+    },
+  );
+
+  app.delete(
+    `${prefix.models}/:id`,
+    {
+      schema: {
+        tags: ['models'],
+        summary: 'Delete a fine-tuned model',
+        description: "The model is no longer listed or found; its job's record and adapter stay. Base models belong to the operator (400).",
+        params: ModelParams,
+        response: { 200: json('It is gone', named(ModelDeleted, 'ModelDeleted')), ...failures(404) },
+      },
+    },
+    async (request) => {
+      const { id } = request.params;
+      if (await jobs.deleteModel(projectOf(request), id)) return { id, object: 'model' as const, deleted: true };
+      if ((await models.get(id)) !== null)
+        throw notPossible(`'${id}' is a base model, which cannot be deleted here.`, 'model_not_deletable', 'model');
+      throw noSuchModel(id);
     },
   );
 };
