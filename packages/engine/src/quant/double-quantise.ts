@@ -1,6 +1,6 @@
 /**
  * Block scales in 8 bits (Dettmers et al., arXiv 2305.14314, double quantisation): their mean is subtracted, the rest is quantised in blocks of 256
- * to the nearest of 256 levels of a dynamic data type (Dettmers et al., arXiv 2110.02861). Makes 0.127 of 0.5 bits a weight.
+ * to the nearest of 256 levels of a dynamic data type (Dettmers et al., arXiv 2110.02861). 0.127 bits a weight instead of 0.5.
  */
 
 export const scaleBlock = 256;
@@ -14,10 +14,12 @@ function makeLevels(): Float32Array {
   const levels = [0, 1];
   for (let exponent = 0; exponent < 7; exponent++) {
     const parts = 2 ** exponent;
-    // The boundaries and each product rounded to f32, as the published data type has them.
-    const bound = (i: number) => Math.fround(0.1 + (0.9 * i) / parts);
+    // Rounded to f32 where the published data type is: each end's half of the boundaries is counted from that end.
+    const step = Math.fround(Math.fround(1 - Math.fround(0.1)) / parts);
+    const bound = (i: number) => Math.fround(i < Math.floor((parts + 1) / 2) ? Math.fround(0.1) + step * i : 1 - step * (parts - i));
+    const power = Math.fround(10 ** (exponent - 6));
     for (let i = 0; i < parts; i++) {
-      const level = 10 ** (exponent - 6) * Math.fround((bound(i) + bound(i + 1)) / 2);
+      const level = Math.fround(power * Math.fround(Math.fround(bound(i) + bound(i + 1)) / 2));
       levels.push(level, -level);
     }
   }

@@ -29,10 +29,15 @@ export const nf4Levels = Float32Array.of(
   1,
 );
 
-/** Midpoints: x takes the level above a threshold if it is greater, so a tie goes to the lower level. */
-export const nf4Thresholds: readonly number[] = Array.from(nf4Levels.subarray(1), (level, i) =>
-  Math.fround((level + (nf4Levels[i] as number)) / 2),
-);
+/**
+ * Midpoints: x takes the level above a threshold if it is greater, so a tie goes to the lower level. The published decimals, rounded to f32 once:
+ * some midpoints lie halfway between two f32, and by way of f64 three of them would round to the other one.
+ */
+export const nf4Thresholds: readonly number[] = [
+  -0.84809643030166626, -0.61063289642333984, -0.45999526977539062, -0.33967941999435425, -0.23460739850997925, -0.13791173696517944,
+  -0.045525018125772476, 0.03979014977812767, 0.1202552542090416, 0.2035212516784668, 0.29201376438140869, 0.38931253552436829,
+  0.50166338682174683, 0.64278692007064819, 0.86147838830947876,
+];
 
 /** Two codes a byte, the first in the high half. A block's value: level[code] x scale. */
 export interface Nf4Codes {
