@@ -12,6 +12,8 @@ const literals = <T extends readonly string[]>(values: T) => Type.Unsafe<T[numbe
 export const scorerNames = ['l2', 'l1', 'random', 'wanda', 'taylor', 'taylor_multivariable', 'fisher', 'taylor2', 'zo_taylor'] as const;
 export const selectionNames = ['per_layer', 'global'] as const;
 export type SelectionName = (typeof selectionNames)[number];
+export const channelsNames = ['out', 'in', 'both', 'coupled'] as const;
+export type ChannelsName = (typeof channelsNames)[number];
 export const scheduleNames = ['constant', 'linear', 'cosine', 'step'] as const;
 export const trainOnNames = ['assistant', 'last', 'all'] as const;
 export type ScorerName = (typeof scorerNames)[number];
@@ -71,6 +73,19 @@ const fields = {
       description: 'per_layer: each matrix gives its best rows; global: the best of all, so that a matrix may give none',
     }),
   ),
+  channels: Type.Unsafe<ChannelsName>(
+    Type.String({
+      enum: [...channelsNames],
+      description:
+        'what `rows` counts: out: output rows of each matrix; in: input columns; both: as many of each; coupled: neurons of each dependency group (gate and up rows with down columns, v rows with o columns, q rows with k rows)',
+    }),
+  ),
+  update_dropout: Type.Number({
+    minimum: 0,
+    exclusiveMaximum: 1,
+    description: 'share of the inputs of the trained rows and columns that their update does not see, in training; 0 = off',
+  }),
+  train_biases: Type.Boolean({ description: 'the selected rows of a matrix that has a bias train their bias entries too' }),
   head_groups: Type.Boolean({ description: 'each attention head of q_proj, k_proj and v_proj gives the same number of rows' }),
   heads: Type.Number({
     minimum: 0,

@@ -1,5 +1,6 @@
 /** Turns every "auto" of a job into a value; the resolved values are stored and shown with the job. Pure. */
 import { type CreateJobBody, type Hyperparameters, type RowSparseConfig, type RowSparseRequest, targetNames } from '@rowsmith/contracts';
+import { channelsFault, choicesOf, resolveChannels } from './channels.js';
 import { given } from './given.js';
 import { resolveScoring, reuseFault, scoringFault, withReusedChoice } from './row-choice.js';
 
@@ -68,6 +69,7 @@ export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | 
     rows: given(asked.rows) ?? 16,
     scorer: given(asked.scorer) ?? 'l2',
     ...resolveScoring(asked, batches),
+    ...resolveChannels(asked),
     targets: given(asked.targets) ?? [...targetNames],
     layers,
     learning_rate: given(asked.learning_rate) ?? baseLearningRate,
@@ -102,6 +104,7 @@ export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | 
   const fault =
     reuseFault(request, facts) ??
     faultOf(rowSparse, facts) ??
+    channelsFault(rowSparse, facts) ??
     scoringFault(rowSparse, facts, batches) ??
     evaluationFault(rowSparse, facts) ??
     warmStartFault(asked, rowSparse);
@@ -126,11 +129,11 @@ function faultOf(config: RowSparseConfig, { model, trainingExamples }: JobFacts)
   if (trainingExamples < 1) return { param: 'training_file', message: 'The training file has no examples.' };
   if (typeof config.rows === 'object' && config.selection === 'per_layer') {
     const { ratio, round_to: roundTo = 4 } = config.rows;
-    const selected = config.targets.map((target) => Math.floor(ratio * model.rowsOf[target]));
+    const selected = choicesOf(config, model).map((choices) => Math.floor(ratio * choices + 1e-9));
     if (selected.every((rows) => rows - (rows % roundTo) === 0)) {
       return {
         param: 'row_sparse.rows',
-        message: `The ratio ${ratio}, rounded down to multiples of ${roundTo}, selects no row of any target.`,
+        message: `The ratio ${ratio}, rounded down to multiples of ${roundTo}, selects no row or column of any target.`,
       };
     }
   }

@@ -1,5 +1,6 @@
 /** How rows are scored and chosen: defaults, and the rules between these fields. Pure. */
 import type { RowSparseConfig, RowSparseRequest, TargetName } from '@rowsmith/contracts';
+import { choicesOf } from './channels.js';
 import { given } from './given.js';
 import type { JobFacts, JobFault } from './resolve-job.js';
 
@@ -11,6 +12,7 @@ const decidedByReuse = [
   'rows',
   'scorer',
   'selection',
+  'channels',
   'head_groups',
   'heads',
   'calibration_batches',
@@ -61,7 +63,7 @@ export function scoringFault(config: RowSparseConfig, { model }: JobFacts, batch
       if (rows.round_to !== undefined)
         return fault('rows', 'A global selection takes exactly floor(ratio x rows) rows: leave round_to out.');
       // Layers are alike: one layer's rows, as often as there are layers.
-      const total = (config.layers[1] - config.layers[0] + 1) * targets.reduce((sum, target) => sum + model.rowsOf[target], 0);
+      const total = (config.layers[1] - config.layers[0] + 1) * choicesOf(config, model).reduce((sum, choices) => sum + choices, 0);
       if (Math.floor(rows.ratio * total + 1e-9) === 0)
         return fault('rows', `The ratio ${rows.ratio} of ${total} rows is less than one row.`);
     }

@@ -148,7 +148,15 @@ export class WorkerStack {
       },
       ...{ memory: 'auto', sample_every_evals: 0, sample_temperature: 0, sample_top_k: 0, sample_top_p: 1, warm_start_from: null },
       ...{ calibration_batches: 50, scoring_memory_mb: 0, zo_estimates: 2, zo_splits: 1, zo_eps: 1e-3 },
-      ...{ selection: 'per_layer', head_groups: false, heads: 0, reuse_rows_of: null },
+      ...{
+        selection: 'per_layer',
+        channels: 'out',
+        update_dropout: 0,
+        train_biases: false,
+        head_groups: false,
+        heads: 0,
+        reuse_rows_of: null,
+      },
       ...{ sample_prompts: ['hi'], sample_max_tokens: 4, ...change },
     };
     const data = { key: `files/${file}`, sha256, bytes };
