@@ -1,5 +1,6 @@
 /** The seam between the models (forward, backward, decoding) and what trains them (rows, optim, train). */
 import type { DecoderConfig, TargetName } from '@rowsmith/contracts';
+import type { Quantization } from '../quant/formats.js';
 import type { Handle } from '../runtime/handle.js';
 
 /** One of the seven linears of a layer: a block of rows of a packed matrix. */
@@ -60,6 +61,13 @@ export interface GenerateOptions {
 export interface CausalLM {
   readonly config: DecoderConfig;
   readonly linears: readonly LinearInfo[];
+  /**
+   * How the linears' matrices are held; null: as they are. Quantised, products read the quantised base with the written rows and columns, which are
+   * exact, over it; what was not written reads back (rows, columns, matrices) as the full-precision base has it, which is what scores are about.
+   */
+  readonly quantization: Quantization | null;
+  /** Quantised: rows and columns that were written are the quantised base's again. Otherwise nothing: write the base back. */
+  forgetWritten(): void;
   /** Present (merged) rows of a linear. [r, in] f32, copied to the host. */
   readRows(linear: LinearInfo, indices: Int32Array): Float32Array;
   /** Overwrites rows in place: later forward passes see them. rows: [r, in] f32, stays the caller's. */
@@ -68,7 +76,7 @@ export interface CausalLM {
   readColumns(linear: LinearInfo, columns: Int32Array): Float32Array;
   /** Overwrites columns in place. values: [c, out] f32, stays the caller's. Touches every page of a mapped matrix: it becomes this process's own. */
   writeColumns(linear: LinearInfo, columns: Int32Array, values: Handle): void;
-  /** Scores need whole matrices: [out, in] of one linear, caller disposes. */
+  /** Scores need whole matrices: [out, in] of one linear, caller disposes. Of a quantised base the full-precision one, without what was written. */
   readMatrix(linear: LinearInfo): Handle;
   /** Forward only. */
   loss(batch: Batch): LossSums;

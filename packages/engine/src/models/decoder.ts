@@ -2,6 +2,7 @@ import type { DecoderConfig, TargetName } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
 import { generateGreedy } from '../generate/greedy.js';
 import type { StockOps } from '../ops/stock-ops.js';
+import type { Quantization } from '../quant/formats.js';
 import type { Handle } from '../runtime/handle.js';
 import { checkColumns, checkIds, checkIndices, checkLength, checkPlan, labelledRows } from './batch.js';
 import type { Batch, CausalLM, GenerateOptions, LinearInfo, LossSums, RowModule, RowPlan } from './causal-lm.js';
@@ -23,6 +24,8 @@ export interface CausalLMOptions {
   readonly rowTensors?: readonly string[];
   /** fast (default): keep activations. low: keep each layer's input and compute the layer again in the backward pass: a third more arithmetic. */
   readonly memory?: 'fast' | 'low';
+  /** Holds the linears' matrices in 4 or 8 bits; rows and columns that are written stay exact. Absent: as they are. */
+  readonly quantization?: Quantization | undefined;
 }
 
 /** A decoder, described by its config, with a hand-written backward pass for selected rows. Throws EngineError `invalid_model`, `invalid_rows`. */
@@ -30,7 +33,7 @@ export function createCausalLM(ops: StockOps, source: ModelSource, options: Caus
   const config = 'index' in source ? source.index.config : source.config;
   checkConfig(config);
   const rowTensors = options.rowTensors ?? [...new Set(linearsOf(config).map(({ tensor }) => tensor))];
-  return new Decoder(ops, loadWeights(ops, source, rowTensors), options.memory ?? 'fast');
+  return new Decoder(ops, loadWeights(ops, source, rowTensors, options.quantization), options.memory ?? 'fast');
 }
 
 class Decoder implements CausalLM {
@@ -51,6 +54,8 @@ class Decoder implements CausalLM {
   readRows(linear: LinearInfo, indices: Int32Array): Float32Array {
     checkIndices(linear, indices);
     if (indices.length === 0) return new Float32Array(0);
+    const { quantised } = this.weights;
+    if (quantised) return quantised.readRows(linear, indices);
     const { runtime } = this.ops;
     return runtime.scope(() => runtime.readF32(this.ops.gatherRows(this.weights.get(linear.tensor), this.#packedRows(linear, indices))));
   }
@@ -65,12 +70,17 @@ class Decoder implements CausalLM {
         `${linear.name}: rows of [${rows.shape}], expected [${indices.length},${linear.inFeatures}]`,
       );
     if (indices.length === 0) return;
-    this.ops.runtime.scope(() => this.ops.writeRows(this.weights.get(linear.tensor), this.#packedRows(linear, indices), rows));
+    const { quantised } = this.weights;
+    if (quantised) quantised.writeRows(linear, indices, rows);
+    else this.ops.runtime.scope(() => this.ops.writeRows(this.weights.get(linear.tensor), this.#packedRows(linear, indices), rows));
   }
 
   readColumns(linear: LinearInfo, columns: Int32Array): Float32Array {
     checkColumns(linear, columns);
-    return columns.length === 0 ? new Float32Array(0) : readColumns(this.ops, this.weights.get(linear.tensor), linear, columns);
+    if (columns.length === 0) return new Float32Array(0);
+    const { quantised } = this.weights;
+    if (quantised) return quantised.readColumns(linear, columns, (matrix) => readColumns(this.ops, matrix, linear, columns));
+    return readColumns(this.ops, this.weights.get(linear.tensor), linear, columns);
   }
 
   writeColumns(linear: LinearInfo, columns: Int32Array, values: Handle): void {
@@ -82,13 +92,28 @@ class Decoder implements CausalLM {
         'invalid_rows',
         `${linear.name}: columns of [${values.shape}], expected [${columns.length},${linear.outFeatures}]`,
       );
-    if (columns.length > 0) writeColumns(this.ops, this.weights.get(linear.tensor), linear, columns, values);
+    if (columns.length === 0) return;
+    const { quantised } = this.weights;
+    if (quantised) quantised.writeColumns(linear, columns, values);
+    else writeColumns(this.ops, this.weights.get(linear.tensor), linear, columns, values);
   }
 
   readMatrix(linear: LinearInfo): Handle {
     const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
     // A copy: the slice may share the weights' memory, and writeRows would change it under the caller.
-    return runtime.scope((keep) => keep(ops.copy(ops.sliceRows(this.weights.get(linear.tensor), linear.rowOffset, linear.outFeatures))));
+    return runtime.scope((keep) => {
+      const { tensor, rowOffset, outFeatures } = linear;
+      const matrix = this.weights.quantised?.original(tensor) ?? this.weights.get(tensor);
+      return keep(ops.copy(ops.sliceRows(matrix, rowOffset, outFeatures)));
+    });
+  }
+
+  get quantization(): Quantization | null {
+    return this.weights.quantised?.quantization ?? null;
+  }
+
+  forgetWritten(): void {
+    this.weights.quantised?.restore();
   }
 
   loss(batch: Batch): LossSums {

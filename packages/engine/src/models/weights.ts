@@ -3,10 +3,12 @@ import type { DecoderConfig, PackedModelIndex } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
 import type { StockOps } from '../ops/stock-ops.js';
 import type { Weight } from '../ops/weight.js';
+import type { Quantization } from '../quant/formats.js';
+import { QuantisedBase } from '../quant/quantised-base.js';
 import { attribute } from '../runtime/binding.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
-import { packedShapes } from './layout.js';
+import { linearsOf, packedShapes } from './layout.js';
 
 /** A packed model on disk. The file must not change while the process lives: frozen matrices are mapped, not read. */
 export interface PackedModelFile {
@@ -28,23 +30,38 @@ export interface ModelWeights {
   get(name: string): Handle;
   /** A matrix for `Ops.linear` and its kin; `get(name)` unless the base is quantised. */
   matrix(name: string): Weight;
+  /** The linears' matrices where they are quantised: `get` does not know these. */
+  readonly quantised?: QuantisedBase;
   /** Whether the tensor's rows may be overwritten. */
   isWritable(name: string): boolean;
   dispose(): void;
 }
 
-/** rowTensors: packed tensors whose rows will be written; on disk models the others are mapped read-only. */
-export function loadWeights(ops: StockOps, source: ModelSource, rowTensors: readonly string[]): ModelWeights {
+/**
+ * rowTensors: packed tensors whose rows will be written; on disk models the others are mapped read-only. quantization: of the linears' matrices, any
+ * rows of which may then be written.
+ */
+export function loadWeights(ops: StockOps, source: ModelSource, rowTensors: readonly string[], quantization?: Quantization): ModelWeights {
   const { runtime } = ops;
   const config = 'index' in source ? source.index.config : source.config;
   const shapes = packedShapes(config);
   const writable = new Set(rowTensors);
   for (const name of writable) if (!shapes.has(name)) throw new EngineError('user', 'invalid_rows', `the model has no tensor ${name}`);
   const load = 'index' in source ? fileLoader(ops, source) : memoryLoader(runtime, source);
+  const linears = new Set(quantization ? linearsOf(config).map(({ tensor }) => tensor) : []);
+  const matrices = new Map([...shapes].filter(([name]) => linears.has(name)));
+  // Writable: a mapping of its own, which is gone when the matrix has been read.
+  const original = (name: string) => load(name, matrices.get(name) ?? [], true);
+  const quantised = quantization && new QuantisedBase(ops, quantization, matrices, original);
   const handles = new Map<string, Handle>();
-  runtime.scope((keep) => {
-    for (const [name, shape] of shapes) handles.set(name, keep(load(name, shape, writable.has(name))));
-  });
+  try {
+    runtime.scope((keep) => {
+      for (const [name, shape] of shapes) if (!linears.has(name)) handles.set(name, keep(load(name, shape, writable.has(name))));
+    });
+  } catch (error) {
+    quantised?.dispose();
+    throw error;
+  }
   const get = (name: string): Handle => {
     const handle = handles.get(name);
     if (!handle) throw new EngineError('precheck', 'invalid_model', `the model has no tensor ${name}`);
@@ -53,9 +70,11 @@ export function loadWeights(ops: StockOps, source: ModelSource, rowTensors: read
   return {
     config,
     get,
-    matrix: get,
-    isWritable: (name) => writable.has(name),
+    matrix: quantised ? (name) => quantised.matrix(name) : get,
+    ...(quantised && { quantised }),
+    isWritable: (name) => writable.has(name) || linears.has(name),
     dispose() {
+      quantised?.dispose();
       runtime.release(...handles.values());
       handles.clear();
     },

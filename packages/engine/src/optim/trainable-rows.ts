@@ -55,7 +55,8 @@ export class TrainableRows {
     const groups = widths.map((width) => parts.filter((part) => part.width === width));
     if (saved) checkBuffers(groups, saved);
     this.#stacks = groups.map((group) => this.#stack(group, saved));
-    if (saved) this.#writeBack();
+    // A quantised base holds selected rows exactly from the first step on.
+    if (saved || model.quantization) this.#writeBack();
   }
 
   /** Adds a micro-step's gradients to the window's and releases them. */
@@ -125,6 +126,7 @@ export class TrainableRows {
   dispose(): void {
     for (const axis of axes)
       for (const stack of this.#stacks) for (const part of stack.parts) if (part.axis === axis) this.#write(part, stack.base);
+    this.model.forgetWritten();
     for (const stack of this.#stacks.splice(0)) {
       this.#dropGradient(stack);
       this.ops.runtime.release(stack.base, stack.state.delta, stack.state.m, stack.state.v);

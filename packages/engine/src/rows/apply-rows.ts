@@ -48,6 +48,7 @@ export function applyRows(engine: Engine, model: CausalLM, delta: RowDelta): App
 /** Restores the base, bit for bit. */
 export function removeRows(engine: Engine, model: CausalLM, { parts, base }: AppliedRows): void {
   for (const part of parts) overwrite(engine, model, part, base.get(part.key) as Float32Array);
+  model.forgetWritten();
 }
 
 /** The present rows and columns of every module of `delta`: what an export must equal. */
