@@ -43,6 +43,28 @@ export function denseLossAndGradients(tf: Tf, model: ModelInMemory, batch: Batch
   }
 }
 
+/** Sum over the tokens of one sequence of the squares of each linear's input, [in], by linear name. */
+export function denseInputSquares(tf: Tf, model: ModelInMemory, ids: Int32Array): ReadonlyMap<string, Float32Array> {
+  const before = tf.getBackend();
+  tf.setBackend('cpu');
+  try {
+    tf.engine().startScope();
+    const matrices = new Map(
+      linearsOf(model.config).map(({ name, tensor, rowOffset, outFeatures, inFeatures }) => {
+        const all = model.tensors.get(tensor) as Float32Array;
+        const own = all.slice(rowOffset * inFeatures, (rowOffset + outFeatures) * inFeatures);
+        return [name, tf.tensor2d(own, [outFeatures, inFeatures])] as const;
+      }),
+    );
+    const squares = new Map<string, Float32Array>();
+    sequenceLogits(tf, model, matrices, ids, (name, input) => squares.set(name, input.square().sum(0).dataSync().slice() as Float32Array));
+    return squares;
+  } finally {
+    tf.engine().endScope();
+    tf.setBackend(before);
+  }
+}
+
 function batchLoss(tf: Tf, model: ModelInMemory, matrices: Matrices, { size, length, ids, labels }: Batch): tfjs.Scalar {
   let total = tf.scalar(0);
   for (let b = 0; b < size; b++) {
@@ -55,7 +77,13 @@ function batchLoss(tf: Tf, model: ModelInMemory, matrices: Matrices, { size, len
   return total;
 }
 
-function sequenceLogits(tf: Tf, { config, tensors }: ModelInMemory, matrices: Matrices, ids: Int32Array): tfjs.Tensor2D {
+function sequenceLogits(
+  tf: Tf,
+  { config, tensors }: ModelInMemory,
+  matrices: Matrices,
+  ids: Int32Array,
+  seen: (linear: string, input: tfjs.Tensor2D) => void = () => undefined,
+): tfjs.Tensor2D {
   const { hidden_size: C, n_heads: H, n_kv_heads: K, head_dim: D, vocab_size: V } = config;
   const T = ids.length;
   const vector = (name: string) => tf.tensor1d(tensors.get(name) as Float32Array);
@@ -67,8 +95,11 @@ function sequenceLogits(tf: Tf, { config, tensors }: ModelInMemory, matrices: Ma
 
   let x = tf.gather(embed, tf.tensor1d(Array.from(ids), 'int32'));
   for (let layer = 0; layer < config.n_layers; layer++) {
-    const linear = (input: tfjs.Tensor2D, module: string): tfjs.Tensor2D =>
-      tf.matMul(input, matrices.get(`model.layers.${layer}.${module}`) as tfjs.Tensor2D, false, true);
+    const linear = (input: tfjs.Tensor2D, module: string): tfjs.Tensor2D => {
+      const name = `model.layers.${layer}.${module}`;
+      seen(name, input);
+      return tf.matMul(input, matrices.get(name) as tfjs.Tensor2D, false, true);
+    };
     const h = norm(x, vector(`layers.${layer}.attn_norm`));
     const q = linear(h, 'self_attn.q_proj');
     const k = linear(h, 'self_attn.k_proj');

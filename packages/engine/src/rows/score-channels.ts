@@ -24,6 +24,8 @@ export interface ScoringInput extends ScoringProgress {
   readonly examples: readonly EncodedExample[];
   /** Examples a batch, as in training. */
   readonly batchSize: number;
+  /** For sums of whole gradients, instead of what the configuration says. */
+  readonly memoryBytes?: number | undefined;
 }
 
 export interface Scored {
@@ -53,7 +55,7 @@ export async function scoreChannels(input: ScoringInput): Promise<Scored> {
   }
   const batches = calibrationBatches(input);
   const zo = { estimates: config.zo_estimates, splits: config.zo_splits, eps: config.zo_eps };
-  const memoryBytes = scoringMemory(model.config, batches, config.scoring_memory_mb);
+  const memoryBytes = input.memoryBytes ?? scoringMemory(model.config, batches, config.scoring_memory_mb);
   const scores = await dataScorers[scorer]({ ...scoring, linears, batches, memoryBytes, zo, turn });
   return { scores: finite(scores, config), batches: batches.length };
 }
