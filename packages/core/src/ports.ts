@@ -245,10 +245,13 @@ export type Fenced = 'ok' | 'fenced';
 
 /** Jobs as a worker sees them. Every write after `begin` is conditional on the epoch it returned. */
 export interface AttemptStore {
-  /** Raises the epoch, status `running`. 'not_runnable': finished, paused, cancelled meanwhile, or alive elsewhere: drop the wake-up. */
-  begin(jobId: string, workerId: WorkerId): Promise<Attempt | 'not_runnable'>;
-  /** Renews the attempt; tells what the user asked meanwhile. */
-  heartbeat(jobId: string, epoch: number): Promise<{ readonly fence: Fenced; readonly stop: 'cancel' | 'pause' | null }>;
+  /**
+   * Raises the epoch, status `running`. 'not_runnable': finished, paused, cancelled meanwhile, alive elsewhere, or bound to another device class: drop the wake-up.
+   * The first attempt binds the job to its device class, for another one would compute other bytes.
+   */
+  begin(jobId: string, workerId: WorkerId, deviceClass?: string): Promise<Attempt | 'not_runnable'>;
+  /** Renews the attempt; tells what was asked meanwhile. preempt: a job of higher priority needs the place. */
+  heartbeat(jobId: string, epoch: number): Promise<{ readonly fence: Fenced; readonly stop: 'cancel' | 'pause' | 'preempt' | null }>;
   progress(
     jobId: string,
     epoch: number,
@@ -272,14 +275,20 @@ export interface AttemptStore {
   cancelled(jobId: string, epoch: number): Promise<Fenced>;
   /** A worker that starts under the same id as before: its earlier attempts are dead; back to `queued`. Returns how many. */
   reclaim(workerId: WorkerId): Promise<number>;
-  /** The worker goes away on purpose: back to `queued`, no attempt counted. */
-  handback(jobId: string, epoch: number): Promise<Fenced>;
+  /** The worker goes away on purpose, or gives the place to another job (`preempted`): back to `queued`, or `paused` if that was asked for; no attempt counted. */
+  handback(jobId: string, epoch: number, why?: 'preempted'): Promise<Fenced>;
+  /** Stopped after a checkpoint because the user asked: `paused`, no attempt counted. */
+  paused(jobId: string, epoch: number): Promise<Fenced>;
+  /** A damaged checkpoint: no later attempt looks at it again, its objects stay for somebody to look at. */
+  quarantine(jobId: string, epoch: number, manifestKey: string, reason: string): Promise<Fenced>;
 }
 export interface Attempt {
   readonly job: JobRecord;
   readonly epoch: number;
-  /** Newest first. */
+  /** Newest first, without those in quarantine. */
   readonly checkpoints: readonly CheckpointRecord[];
+  /** What earlier attempts left of the time that the job may run; null: no limit. */
+  readonly remainingMs: number | null;
 }
 export interface AttemptFailure {
   readonly class: ErrorClass;
@@ -288,12 +297,24 @@ export interface AttemptFailure {
   readonly param: string | null;
 }
 
+export interface WaitingJob {
+  readonly jobId: JobId;
+  /** Part of the message's id: raised whenever the job is queued again. */
+  readonly dispatchNo: number;
+  /** Whose workers are woken: one, or every living one while no attempt has bound the job; empty: nobody lives. */
+  readonly deviceClasses: readonly string[];
+  /** 0 to 100, higher first. */
+  readonly priority: number;
+}
+
 /** For the control plane's loop (outbox + reconciler, reliability.md guard 6). */
 export interface DispatchStore {
   /** Runs `work` if this process becomes or is the leader (session advisory lock); false otherwise. */
   asLeader(work: () => Promise<void>): Promise<boolean>;
-  /** `queued` jobs, oldest first, with the number to put into the queue's job id. */
-  waiting(limit: number): Promise<readonly { readonly jobId: JobId; readonly dispatchNo: number }[]>;
+  /** Lets queued jobs go to the workers as `planDispatch` says, and asks attempts to make room. `aliveMs`: silence after which a worker does not count. */
+  release(aliveMs: number): Promise<{ readonly released: number; readonly preempted: number }>;
+  /** Released jobs, oldest first, with all that a wake-up needs. */
+  waiting(limit: number): Promise<readonly WaitingJob[]>;
   /** `running` jobs without heartbeat for `staleMs`: back to `queued` with a new dispatchNo and an `attempt.lost` event. Returns how many. */
   requeueLost(staleMs: number): Promise<number>;
   /** A finished job's result file etc. is the API's to make; these are succeeded jobs whose result_files are still empty. */
@@ -328,8 +349,14 @@ export interface ObjectStore {
 
 /** The wake-up service. Postgres tables decide; a message only says "look at this job". */
 export interface WakeQueue {
-  /** Idempotent by (jobId, dispatchNo). */
-  wake(jobId: string, dispatchNo: number): Promise<void>;
+  /** Idempotent by (jobId, dispatchNo). Without classes the workers of the default one are woken. */
+  wake(
+    jobId: string,
+    dispatchNo: number,
+    options?: { readonly deviceClasses?: readonly string[]; readonly priority?: number },
+  ): Promise<void>;
+  /** Takes away what a worker with a wrong clock left behind and would keep others from their work. Returns how much; 0 where clocks do no harm. */
+  repair(): Promise<number>;
   /** True while the backend answers. */
   ready(): Promise<boolean>;
   close(): Promise<void>;
