@@ -2,6 +2,7 @@ import type { DecoderConfig } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
 import type { CausalLM, LinearInfo, RowPlan } from '../models/causal-lm.js';
 import { byMean } from './normalise.js';
+import { planChannels } from './plan-channels.js';
 import { chosenLinears, type RowChoice } from './row-choice.js';
 import { defaultRoundTo, globalRowCount, rowCount } from './row-count.js';
 import type { ScoreMatrix } from './score-matrix.js';
@@ -12,9 +13,10 @@ import { headsOf, selectHeads } from './select-heads.js';
 /**
  * The rows that scores choose; ties go to the lower index, linears without a row are left out. Each linear gives its k best; or, globally, all of them
  * together the best by scores divided by their linear's mean. Throws EngineError (precheck) `no_rows_selected`, `invalid_model` (a score is not finite),
- * `invalid_options` (settings that exclude each other), and as `chosenLinears`.
+ * `invalid_options` (settings that exclude each other), and as `chosenLinears`. Columns and neurons: see `planChannels`.
  */
 export function planFromScores(model: Pick<CausalLM, 'linears' | 'config'>, choice: RowChoice, scores: ScoreMatrix): RowPlan {
+  if (choice.channels && choice.channels !== 'out') return planChannels(model, choice, scores);
   checkChoice(choice);
   const linears = chosenLinears(model, choice);
   const normalised = linears.map((linear) => finiteScores(linear, choice, scores));
