@@ -45,6 +45,12 @@ const Env = Type.Object({
   ROWSMITH_STALE_SECONDS: number('ROWSMITH_STALE_SECONDS', 5, 86_400),
   ROWSMITH_CORS_ORIGINS: Type.Optional(Type.String({ description: 'origins separated by commas' })),
   ROWSMITH_TRUSTED_PROXIES: Type.Optional(Type.String({ description: 'addresses or CIDR ranges separated by commas' })),
+  ROWSMITH_WEBHOOKS_PRIVATE: Type.Unsafe<'0' | '1'>(
+    Type.String({
+      enum: ['0', '1'],
+      description: 'ROWSMITH_WEBHOOKS_PRIVATE must be 1 (webhooks may go to http, any port and addresses inside the network) or 0',
+    }),
+  ),
   ROWSMITH_LOG_LEVEL: Type.Unsafe<LogLevel>(
     Type.String({
       enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
@@ -62,6 +68,7 @@ const defaults: Readonly<Record<string, unknown>> = {
   ROWSMITH_MAX_FILE_BYTES: 2 * 1024 ** 3,
   ROWSMITH_REQUESTS_PER_MINUTE: 60_000,
   ROWSMITH_STALE_SECONDS: 30,
+  ROWSMITH_WEBHOOKS_PRIVATE: '0',
   ROWSMITH_LOG_LEVEL: 'info',
 };
 
@@ -81,6 +88,8 @@ export interface ApiEnv {
   readonly staleMs: number;
   readonly corsOrigins: readonly string[];
   readonly trustedProxies: readonly string[];
+  /** Webhooks may go to http, any port and addresses inside the network. */
+  readonly privateWebhooks: boolean;
   readonly logLevel: LogLevel;
 }
 
@@ -135,6 +144,7 @@ export function loadEnv(source: Readonly<Record<string, string | undefined>>): A
     staleMs: env.ROWSMITH_STALE_SECONDS * 1000,
     corsOrigins: commaList(env.ROWSMITH_CORS_ORIGINS),
     trustedProxies: commaList(env.ROWSMITH_TRUSTED_PROXIES),
+    privateWebhooks: env.ROWSMITH_WEBHOOKS_PRIVATE === '1',
     logLevel: env.ROWSMITH_LOG_LEVEL,
   };
 }

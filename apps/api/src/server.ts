@@ -26,6 +26,7 @@ import { metricRoutes } from './jobs/metric-routes.js';
 import type { StreamTiming } from './jobs/sse.js';
 import type { BaseModels } from './models/base-models.js';
 import { modelRoutes } from './models/model-routes.js';
+import { type WebhookDeps, webhookRoutes } from './webhooks/webhook-routes.js';
 
 export interface ServerDeps extends Omit<HealthDeps, 'closing'> {
   readonly files: FileStore;
@@ -36,6 +37,7 @@ export interface ServerDeps extends Omit<HealthDeps, 'closing'> {
   readonly notifier: EventNotifier;
   readonly objects: ObjectStore;
   readonly models: BaseModels;
+  readonly webhooks: Omit<WebhookDeps, 'pepper'>;
   /** A job was created: the control loop should look now. */
   readonly onJobCreated: () => void;
   /** Called once per answered request; `route` is the pattern, never the URL. */
@@ -149,6 +151,7 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
     metricRoutes(app, { jobs }, paths);
     adapterRoutes(app, { jobs, objects }, paths);
     modelRoutes(app, { models, jobs }, paths);
+    webhookRoutes(app, { ...deps.webhooks, pepper: options.pepper }, paths);
   }
   healthRoutes(app, { probes: deps.probes, metricsText: deps.metricsText, closing: closing.signal });
   await app.ready();

@@ -5,12 +5,14 @@ import {
   createFileStore,
   createJobStore,
   createUploadStore,
+  createWebhookStore,
   openDatabase,
   startEventNotifier,
 } from '@rowsmith/db';
 import { createWakeQueue } from '@rowsmith/queue';
 import { openObjectStore } from '@rowsmith/storage';
 import { createHttpMetrics, type Logger } from '@rowsmith/telemetry';
+import { WebhookSender } from '@rowsmith/webhooks';
 import { type ControlOptions, startControlLoop } from './control/control-loop.js';
 import { sweep } from './control/sweep.js';
 import type { ApiEnv } from './env.js';
@@ -20,6 +22,7 @@ import type { StreamTiming } from './jobs/sse.js';
 import { baseModelsIn } from './models/base-models.js';
 import { apiVersion } from './openapi-document.js';
 import { buildServer } from './server.js';
+import { startWebhookLoop } from './webhooks/webhook-loop.js';
 
 export interface ServiceOptions {
   readonly streams?: StreamTiming;
@@ -93,6 +96,12 @@ export async function openService(env: ApiEnv, log: Logger, options: ServiceOpti
       { staleMs: env.staleMs, ...options.control },
     );
     undo.push(() => loop.stop());
+    const policy = { allowPrivate: env.privateWebhooks };
+    const sender = new WebhookSender(policy);
+    undo.push(() => sender.close());
+    const webhooks = createWebhookStore(database);
+    const webhookLoop = startWebhookLoop({ webhooks, sender, pepper: env.pepper, log });
+    undo.push(() => webhookLoop.stop());
     const app = await buildServer(
       {
         ...stores,
@@ -100,6 +109,7 @@ export async function openService(env: ApiEnv, log: Logger, options: ServiceOpti
         dispatch,
         notifier,
         models: baseModelsIn(env.modelsDir),
+        webhooks: { webhooks, policy, onDue: () => webhookLoop.nudge() },
         onJobCreated: () => loop.nudge(),
         onResponse: (sample) => metrics.observe(sample),
         metricsText: async () => ({ type: 'text/plain; version=0.0.4; charset=utf-8', text: await metrics.text() }),

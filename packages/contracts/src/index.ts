@@ -12,3 +12,4 @@ export * from './parse.js';
 export * from './row-sparse.js';
 export * from './training.js';
 export * from './upload.js';
+export * from './webhooks.js';

@@ -6,4 +6,7 @@ export { type ListeningNotifier, startEventNotifier } from './event-notifier.js'
 export { createFileStore } from './file-store.js';
 export { createJobStore } from './job-store.js';
 export { MigrationError, migrateDatabase } from './migrate.js';
+export { createReferenceStore } from './reference-store.js';
 export { createUploadStore } from './upload-store.js';
+export { createWebhookStore } from './webhook-store.js';
+export { createWorkerStore } from './worker-store.js';

@@ -15,6 +15,8 @@ import {
   ModelObject,
   UploadObject,
   UploadPartObject,
+  WebhookDeliveryObject,
+  WebhookEndpointObject,
 } from '@rowsmith/contracts';
 import type { FastifyInstance } from 'fastify';
 import type { TSchema } from 'typebox';
@@ -29,6 +31,8 @@ const components: Readonly<Record<string, TSchema>> = {
   FineTuningJobCheckpoint: JobCheckpoint,
   MetricPoint,
   Model: ModelObject,
+  WebhookEndpoint: WebhookEndpointObject,
+  WebhookDelivery: WebhookDeliveryObject,
   ModelDeleted,
   Upload: UploadObject,
   UploadPart: UploadPartObject,
@@ -109,6 +113,7 @@ export async function describeApi(app: FastifyInstance, version: string): Promis
         { name: 'files', description: 'Training and validation data, and result files' },
         { name: 'fine-tuning', description: 'Jobs, their events, metrics, checkpoints and adapters' },
         { name: 'models', description: 'Base models and fine-tuned ones' },
+        { name: 'webhooks', description: 'Servers that are told of job events' },
         { name: 'service', description: 'Health, metrics and this document' },
       ],
     },

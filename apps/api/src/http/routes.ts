@@ -10,8 +10,24 @@ export interface Prefixes {
   readonly uploads: string;
   readonly jobs: string;
   readonly models: string;
+  readonly webhookEndpoints: string;
+  readonly webhookDeliveries: string;
 }
-export const openAiPaths: Prefixes = { files: '/v1/files', uploads: '/v1/uploads', jobs: '/v1/fine_tuning/jobs', models: '/v1/models' };
-export const shortPaths: Prefixes = { files: '/files', uploads: '/uploads', jobs: '/jobs', models: '/models' };
+export const openAiPaths: Prefixes = {
+  files: '/v1/files',
+  uploads: '/v1/uploads',
+  jobs: '/v1/fine_tuning/jobs',
+  models: '/v1/models',
+  webhookEndpoints: '/v1/webhook_endpoints',
+  webhookDeliveries: '/v1/webhook_deliveries',
+};
+export const shortPaths: Prefixes = {
+  files: '/files',
+  uploads: '/uploads',
+  jobs: '/jobs',
+  models: '/models',
+  webhookEndpoints: '/webhook_endpoints',
+  webhookDeliveries: '/webhook_deliveries',
+};
 
 export type Routes<D> = (app: Api, deps: D, prefix: Prefixes) => void;

@@ -25,6 +25,8 @@ export interface TestApiOptions {
   /** One server for several APIs; else each has its own. */
   readonly postgres?: TestPostgres;
   readonly control?: ControlOptions;
+  /** Webhooks may go to loopback. */
+  readonly privateWebhooks?: boolean;
 }
 type Caller = 'main' | 'other';
 interface Answer {
@@ -51,6 +53,7 @@ export async function openTestApi(options: TestApiOptions = {}) {
     ROWSMITH_MODELS: join(folder, 'models'),
     ROWSMITH_MAX_FILE_BYTES: String(options.maxFileBytes ?? 1_000_000),
     ROWSMITH_REQUESTS_PER_MINUTE: String(options.requestsPerMinute ?? 0),
+    ROWSMITH_WEBHOOKS_PRIVATE: options.privateWebhooks ? '1' : '0',
   });
   await writeTestModel(env.modelsDir);
   const service = await openService(env, createLogger('api', 'silent'), {
