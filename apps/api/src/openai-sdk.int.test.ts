@@ -1,4 +1,5 @@
 /** The unmodified `openai` package drives the server: only base URL, key and model name are ours. */
+import { createHash } from 'node:crypto';
 import OpenAI, { AuthenticationError, BadRequestError, ConflictError, NotFoundError, toFile, UnprocessableEntityError } from 'openai';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { examplesJsonl, openTestApi, type TestApi } from './testing/test-api.js';
@@ -124,6 +125,76 @@ test('error classes, with code, param and request id', async () => {
   const before = api.requests();
   await expect(openai.files.delete(file.id)).rejects.toThrow(ConflictError);
   expect(api.requests() - before).toBe(1);
+});
+
+test('uploads in parts: create, parts, complete, cancel', async () => {
+  const content = Buffer.from(examplesJsonl(30));
+  const announced = { bytes: content.length, filename: 'big.jsonl', mime_type: 'text/jsonl', purpose: 'fine-tune' as const };
+  const pending = await openai.uploads.create({ ...announced, expires_after: { anchor: 'created_at', seconds: 7200 } });
+  expect(pending).toMatchObject({
+    object: 'upload',
+    status: 'pending',
+    bytes: content.length,
+    filename: 'big.jsonl',
+    purpose: 'fine-tune',
+  });
+  expect(pending.expires_at - pending.created_at).toBe(3600);
+  const parts = [];
+  for (const piece of [content.subarray(0, 700), content.subarray(700)]) {
+    parts.push(await openai.uploads.parts.create(pending.id, { data: await toFile(piece, 'part') }));
+  }
+  expect(parts[0]).toMatchObject({ object: 'upload.part', upload_id: pending.id });
+  const md5 = createHash('md5').update(content).digest('hex');
+  const done = await openai.uploads.complete(pending.id, { part_ids: parts.map((part) => part.id), md5 });
+  expect(done.status).toBe('completed');
+  expect(done.file).toMatchObject({ object: 'file', status: 'processed', bytes: content.length, filename: 'big.jsonl' });
+  expect((done.file?.expires_at ?? 0) - (done.file?.created_at ?? 0)).toBe(7200);
+  expect(await (await openai.files.content(done.file?.id ?? '')).text()).toBe(content.toString());
+  const other = await openai.uploads.create(announced);
+  expect((await openai.uploads.cancel(other.id)).status).toBe('cancelled');
+  await expect(openai.uploads.complete(other.id, { part_ids: ['part_none'] })).rejects.toThrow(BadRequestError);
+});
+
+test('pause and resume; a job that is still pausing is a conflict that the SDK tries again', async () => {
+  const file = await upload();
+  const job = await openai.fineTuning.jobs.create({ model: api.modelId, training_file: file.id });
+  expect((await openai.fineTuning.jobs.pause(job.id)).status).toBe('paused');
+  expect((await openai.fineTuning.jobs.resume(job.id)).status).toBe('queued');
+  const worker = await api.begin(job.id);
+  expect((await openai.fineTuning.jobs.pause(job.id)).status).toBe('pausing');
+  expect(await worker.heartbeat()).toBe('pause');
+  const before = api.requests();
+  await expect(openai.fineTuning.jobs.resume(job.id, { maxRetries: 1 })).rejects.toThrow(ConflictError);
+  expect(api.requests() - before).toBe(2);
+  expect((await openai.fineTuning.jobs.cancel(job.id)).status).toBe('pausing');
+  await worker.cancelled();
+  expect((await openai.fineTuning.jobs.retrieve(job.id)).status).toBe('cancelled');
+  await expect(openai.fineTuning.jobs.pause(job.id)).rejects.toThrow(BadRequestError);
+  await expect(openai.fineTuning.jobs.resume(job.id)).rejects.toThrow(BadRequestError);
+});
+
+test('a fine-tuned model is deleted, a base model is not', async () => {
+  const file = await upload();
+  const job = await openai.fineTuning.jobs.create({ model: api.modelId, training_file: file.id });
+  await api.succeed(job.id, 1);
+  const name = (await openai.fineTuning.jobs.retrieve(job.id)).fine_tuned_model ?? '';
+  expect(await openai.models.delete(name)).toEqual({ id: name, object: 'model', deleted: true });
+  await expect(openai.models.retrieve(name)).rejects.toThrow(NotFoundError);
+  await expect(openai.models.delete(name)).rejects.toThrow(NotFoundError);
+  await expect(openai.models.delete(api.modelId)).rejects.toThrow(BadRequestError);
+  expect((await openai.fineTuning.jobs.retrieve(job.id)).fine_tuned_model).toBe(name);
+});
+
+test('an unknown cursor is an error on every list, not the first page again', async () => {
+  const file = await upload();
+  const job = await openai.fineTuning.jobs.create({ model: api.modelId, training_file: file.id });
+  const lists = [
+    () => openai.files.list({ after: 'file-none' }),
+    () => openai.fineTuning.jobs.list({ after: 'ftjob-none' }),
+    () => openai.fineTuning.jobs.listEvents(job.id, { after: 'ftevent-none' }),
+    () => openai.fineTuning.jobs.checkpoints.list(job.id, { after: 'ftckpt_none' }),
+  ];
+  for (const list of lists) await expect(list()).rejects.toMatchObject({ status: 400, param: 'after', code: 'invalid_value' });
 });
 
 test('our extensions travel in the same call', async () => {
