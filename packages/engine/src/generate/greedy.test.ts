@@ -5,6 +5,7 @@ import { tinyModel } from '../models/tiny-model.js';
 import { StockOps } from '../ops/stock-ops.js';
 import { openRuntime } from '../runtime/open-runtime.js';
 import { philox } from '../runtime/philox.js';
+import { sampler } from './sampling.js';
 
 let ops: StockOps;
 beforeAll(async () => {
@@ -62,6 +63,47 @@ describe('greedy decoding', () => {
     expect(model.generate(Int32Array.of(1, 2, 3, 4), { maxNewTokens: 10, stopIds: [] }).length).toBe(3);
     expect(model.generate(Int32Array.of(1, 2, 3, 4), { maxNewTokens: 0, stopIds: [] }).length).toBe(0);
     expect(() => model.generate(new Int32Array(7), { maxNewTokens: 1, stopIds: [] })).toThrow(/6 positions/);
+    model.dispose();
+  });
+});
+
+describe('token by token', () => {
+  const sampling = { temperature: 1.5, topK: 0, topP: 1, seed: 3, step: 1, prompt: 0 };
+
+  it('gives the ids of the whole; left in the middle it frees its cache, whether by return or by an error', () => {
+    const model = createCausalLM(ops, tinyModel(6, { tie_embeddings: false }));
+    const prompt = Int32Array.of(4, 9, 2);
+    const whole = Array.from(model.generate(prompt, { maxNewTokens: 8, stopIds: [] }));
+    const before = ops.runtime.handleCount;
+    const tokens = model.tokens(prompt, { maxNewTokens: 8, stopIds: [] });
+    expect([tokens.next().value, tokens.next().value, tokens.next().value]).toEqual(whole.slice(0, 3));
+    expect(ops.runtime.handleCount).toBeGreaterThan(before);
+    tokens.return();
+    expect(ops.runtime.handleCount).toBe(before);
+    const stop = new AbortController();
+    const aborted = model.tokens(prompt, { maxNewTokens: 8, stopIds: [], signal: stop.signal });
+    aborted.next();
+    stop.abort();
+    expect(() => aborted.next()).toThrow(expect.objectContaining({ code: 'aborted' }));
+    expect(ops.runtime.handleCount).toBe(before);
+    model.dispose();
+  });
+
+  it('sampled: each token is the seeded draw from the logits of the whole prefix; the same seed gives the same ids', () => {
+    const model = createCausalLM(ops, tinyModel(6, { tie_embeddings: false }));
+    const prompt = Int32Array.of(4, 9, 2);
+    const ids = Array.from(model.generate(prompt, { maxNewTokens: 12, stopIds: [], sampling }));
+    const choose = sampler(sampling);
+    const prefix = Array.from(prompt);
+    for (const id of ids) {
+      expect(id).toBe(choose(model.logits(Int32Array.from(prefix)).slice(-model.config.vocab_size)));
+      prefix.push(id);
+    }
+    expect(Array.from(model.generate(prompt, { maxNewTokens: 12, stopIds: [], sampling }))).toEqual(ids);
+    expect(Array.from(model.generate(prompt, { maxNewTokens: 12, stopIds: [] }))).not.toEqual(ids);
+    expect(Array.from(model.generate(prompt, { maxNewTokens: 12, stopIds: [], sampling: { ...sampling, temperature: 0 } }))).toEqual(
+      Array.from(model.generate(prompt, { maxNewTokens: 12, stopIds: [] })),
+    );
     model.dispose();
   });
 });

@@ -1,5 +1,6 @@
 /** The seam between the models (forward, backward, decoding) and what trains them (rows, optim, train). */
 import type { DecoderConfig, TargetName } from '@rowsmith/contracts';
+import type { Sampling } from '../generate/sampling.js';
 import type { Quantization } from '../quant/formats.js';
 import type { Handle } from '../runtime/handle.js';
 
@@ -56,6 +57,8 @@ export interface GenerateOptions {
   /** Generation ends after (and includes) any of these. */
   readonly stopIds: readonly number[];
   readonly signal?: AbortSignal;
+  /** Absent, or temperature 0: greedy; ties go to the lower id. */
+  readonly sampling?: Sampling;
 }
 
 export interface CausalLM {
@@ -101,7 +104,9 @@ export interface CausalLM {
   lossAt(batch: Batch, shift: (linear: LinearInfo) => Handle | undefined): LossSums;
   /** [T, V] f32 on the host: for tests and fixtures on short inputs. */
   logits(ids: Int32Array): Float32Array;
-  /** Greedy decoding with a KV cache; new ids only, stop id included. Ties go to the lower id. */
+  /** Continues a sequence with a KV cache; new ids only, stop id included. */
   generate(ids: Int32Array, options: GenerateOptions): Int32Array;
+  /** The same one by one, so that the caller can stop in between; `return()` frees the cache of an unfinished one. The rows must not change meanwhile. */
+  tokens(ids: Int32Array, options: GenerateOptions): Generator<number, void, void>;
   dispose(): void;
 }

@@ -1,6 +1,6 @@
 import type { DecoderConfig, TargetName } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
-import { generateGreedy } from '../generate/greedy.js';
+import { tokensOf } from '../generate/tokens.js';
 import type { StockOps } from '../ops/stock-ops.js';
 import type { Quantization } from '../quant/formats.js';
 import type { Handle } from '../runtime/handle.js';
@@ -244,8 +244,12 @@ class Decoder implements CausalLM {
   }
 
   generate(ids: Int32Array, options: GenerateOptions): Int32Array {
+    return Int32Array.from(this.tokens(ids, options));
+  }
+
+  *tokens(ids: Int32Array, options: GenerateOptions): Generator<number, void, void> {
     checkIds(ids, this.config);
-    return generateGreedy({ ops: this.ops, weights: this.weights, rope: this.#rope }, ids, options);
+    yield* tokensOf({ ops: this.ops, weights: this.weights, rope: this.#rope }, ids, options);
   }
 
   dispose(): void {

@@ -8,6 +8,7 @@ import type { PositionTables, RopeTables } from '../models/rope-tables.js';
 import type { ModelWeights } from '../models/weights.js';
 import type { StockOps } from '../ops/stock-ops.js';
 import type { Handle } from '../runtime/handle.js';
+import { type Choice, sampler } from './sampling.js';
 
 export interface DecodingModel {
   readonly ops: StockOps;
@@ -19,24 +20,27 @@ export interface DecodingModel {
 type Cache = { k: Handle; v: Handle }[];
 
 /**
- * Greedy continuation of one sequence. The prompt runs once; each new token attends to the cached keys and values.
- * Throws EngineError `aborted` when the signal fires; ends early, without error, when the model has no further position.
+ * Continues one sequence, token by token. The prompt runs once; each new token attends to the cached keys and values. Between two tokens the caller may
+ * do other things, but not change the model's rows; `return()` frees the cache. Ends after a stop id, after `maxNewTokens`, or when the model has no
+ * further position. Throws EngineError `invalid_options`, `invalid_batch`, and `aborted` when the signal fires.
  */
-export function generateGreedy(model: DecodingModel, ids: Int32Array, options: GenerateOptions): Int32Array {
+export function* tokensOf(model: DecodingModel, ids: Int32Array, options: GenerateOptions): Generator<number, void, void> {
   const { config } = model.weights;
+  const { runtime } = model.ops;
   checkLength(ids.length, config);
   if (!Number.isInteger(options.maxNewTokens) || options.maxNewTokens < 0)
     throw new EngineError('user', 'invalid_options', `maxNewTokens must be a whole number, got ${options.maxNewTokens}`);
-  const { runtime } = model.ops;
+  const choose = options.sampling?.temperature ? sampler(options.sampling) : null;
+  const cache: Cache = [];
   const made: number[] = [];
-  runtime.scope(() => {
-    const cache: Cache = [];
+  try {
     let next = ids;
     for (let position = 0; made.length < options.maxNewTokens && position + next.length <= config.max_position_embeddings; ) {
       if (options.signal?.aborted)
         throw new EngineError('infra', 'aborted', 'generation was aborted', null, { cause: options.signal.reason });
-      const id = nextId(model, cache, next, position);
+      const id = nextId(model, cache, next, position, choose);
       made.push(id);
+      yield id;
       if (options.stopIds.includes(id)) break;
       position += next.length;
       next = Int32Array.of(id);
@@ -46,32 +50,44 @@ export function generateGreedy(model: DecodingModel, ids: Int32Array, options: G
       next = Int32Array.of(...ids, ...made);
       position = 0;
     }
-  });
-  return Int32Array.from(made);
+  } finally {
+    for (const { k, v } of cache) runtime.release(k, v);
+  }
 }
 
-/** Runs `ids` at the positions after the cache, extends the cache, and returns the most likely id after the last. Waits for the device. */
-function nextId({ ops, weights, rope }: DecodingModel, cache: Cache, ids: Int32Array, position: number): number {
+/**
+ * Runs `ids` at the positions after the cache, extends the cache, and returns the id after the last: the most likely one (ties: the lower id) unless
+ * `choose` says. Waits for the device. Empties the cache when an operator fails.
+ */
+function nextId({ ops, weights, rope }: DecodingModel, cache: Cache, ids: Int32Array, position: number, choose: Choice | null): number {
   const { runtime } = ops;
   const { config } = weights;
-  return runtime.scope((keep) => {
-    const at = rope.positions(position, ids.length);
-    let x = embedTokens(ops, weights, runtime.upload(ids, [ids.length], 'i32', true));
-    for (let layer = 0; layer < config.n_layers; layer++) {
-      const before = x;
-      const result = runtime.scope((keepLayer) => {
-        const { y, k, v } = cachedLayer(ops, weights, config, layer, before, ids.length, at(layer), cache[layer]);
-        return { y: keepLayer(y), k: keepLayer(k), v: keepLayer(v) };
-      });
-      x = result.y;
-      runtime.release(before);
-      const past = cache[layer];
-      if (past) runtime.release(past.k, past.v);
-      cache[layer] = { k: keep(result.k), v: keep(result.v) };
-    }
-    const last = ops.sliceRows(x, ids.length - 1, 1);
-    return runtime.readI32(ops.argMax(logitsOf(ops, weights, last)))[0] as number;
-  });
+  let extended = 0;
+  try {
+    return runtime.scope((keep) => {
+      const at = rope.positions(position, ids.length);
+      let x = embedTokens(ops, weights, runtime.upload(ids, [ids.length], 'i32', true));
+      for (let layer = 0; layer < config.n_layers; layer++) {
+        const before = x;
+        const result = runtime.scope((keepLayer) => {
+          const { y, k, v } = cachedLayer(ops, weights, config, layer, before, ids.length, at(layer), cache[layer]);
+          return { y: keepLayer(y), k: keepLayer(k), v: keepLayer(v) };
+        });
+        x = result.y;
+        runtime.release(before);
+        const past = cache[layer];
+        cache[layer] = { k: keep(result.k), v: keep(result.v) };
+        extended = layer + 1;
+        if (past) runtime.release(past.k, past.v);
+      }
+      const logits = logitsOf(ops, weights, ops.sliceRows(x, ids.length - 1, 1));
+      return choose ? choose(runtime.readF32(logits)) : (runtime.readI32(ops.argMax(logits))[0] as number);
+    });
+  } catch (error) {
+    // The scope has freed what it had extended.
+    for (const { k, v } of cache.splice(0).slice(extended)) runtime.release(k, v);
+    throw error;
+  }
 }
 
 function cachedLayer(
