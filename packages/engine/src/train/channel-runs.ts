@@ -1,0 +1,47 @@
+/** For tests: short runs of every channels mode, cut in two by a stop, each half in a process of its own. */
+import { openEngine } from '../engine.js';
+import { countingExamples, eventsOf, eventsText, stateFromText, stateText, type ToyChange, toyInput } from './toy-run.js';
+
+/** 6 examples, batch 2, 2 epochs: 6 steps. Rows and columns cross in `both`, and in `coupled` nowhere. */
+export const channelRuns: Readonly<Record<string, ToyChange['rowSparse']>> = {
+  in: { channels: 'in', rows: 3 },
+  both: { channels: 'both', rows: 4, weight_decay: 0.1 },
+  coupled: { channels: 'coupled', rows: 2, memory: 'low' },
+};
+
+export const channelRun = (name: string): ToyChange => ({
+  trainExamples: countingExamples(6, 6),
+  validExamples: countingExamples(2, 7),
+  rowSparse: { ...channelRuns[name], eval_every_steps: 2 },
+  batch: 2,
+  epochs: 2,
+});
+
+/** States after step 3, as JSON by run. */
+export async function firstHalves(): Promise<string> {
+  const engine = await openEngine();
+  const states: Record<string, string> = {};
+  for (const name of Object.keys(channelRuns)) {
+    const stop = new AbortController();
+    const input = toyInput(engine, { ...channelRun(name), signal: stop.signal });
+    const { lossAndGrads } = input.model;
+    let steps = 0;
+    input.model.lossAndGrads = (...call) => {
+      if (++steps === 3) stop.abort();
+      return lossAndGrads.apply(input.model, call);
+    };
+    const last = (await eventsOf(input)).at(-1);
+    if (last?.type !== 'stopped') throw new Error(`${name} ended with ${last?.type}`);
+    states[name] = stateText(last.state);
+  }
+  return JSON.stringify(states);
+}
+
+/** Every event since, as text, as JSON by run. */
+export async function secondHalves(states: string): Promise<string> {
+  const engine = await openEngine();
+  const texts: Record<string, string> = {};
+  for (const [name, state] of Object.entries(JSON.parse(states) as Record<string, string>))
+    texts[name] = eventsText(await eventsOf(toyInput(engine, { ...channelRun(name), resume: stateFromText(state) })));
+  return JSON.stringify(texts);
+}
