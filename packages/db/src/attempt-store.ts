@@ -1,41 +1,51 @@
 import { randomBytes } from 'node:crypto';
 import { newId } from '@rowsmith/contracts';
-import { type AttemptStore, decideAfterFailure } from '@rowsmith/core';
+import { type AttemptStore, decideAfterFailure, heldStatuses, sourcesOf } from '@rowsmith/core';
 import { appendEvents } from './append-events.js';
 import { storeMetrics } from './attempt-metrics.js';
 import { type Database, jsonb } from './database.js';
-import { attemptProgress, cancelJob, endAttempt, failJob, fenced, okAfter, requeue } from './fence.js';
+import { attemptProgress, cancelJob, endAttempt, failJob, fenced, okAfter, pauseJob, requeue } from './fence.js';
 import { checkpointRecord, jobRecord } from './records.js';
 import { requeueAttempts } from './requeue-attempts.js';
+
+/** Of workers that do not say what they have. */
+const defaultDeviceClass = 'cpu';
 
 /** Jobs as a worker sees them: every write after `begin` is conditional on its epoch. */
 export function createAttemptStore(database: Database): AttemptStore {
   const { prisma } = database;
   return {
-    async begin(jobId, workerId) {
+    async begin(jobId, workerId, deviceClass = defaultDeviceClass) {
       return prisma.$transaction(async (tx) => {
         // Of several workers with the same wake-up, one finds the row still queued.
-        const [row] = await tx.$queryRaw<{ epoch: number; project_id: string }[]>`
-          UPDATE job SET status = 'running', epoch = epoch + 1, heartbeat_at = clock_timestamp(), started_at = COALESCE(started_at, clock_timestamp())
-          WHERE id = ${jobId} AND status = 'queued' AND not_before <= clock_timestamp() RETURNING epoch, project_id`;
+        const [row] = await tx.$queryRaw<{ epoch: number; project_id: string; remaining_ms: number | null }[]>`
+          UPDATE job SET status = 'running', epoch = epoch + 1, heartbeat_at = clock_timestamp(), started_at = COALESCE(started_at, clock_timestamp()),
+                 device_class = ${deviceClass}, preempt_requested_at = NULL
+          WHERE id = ${jobId} AND status = ANY (${sourcesOf('running')}::job_status[]) AND not_before <= clock_timestamp()
+            AND COALESCE(device_class, ${deviceClass}) = ${deviceClass}
+          RETURNING epoch, project_id, max_duration_seconds * 1000 - (
+            SELECT COALESCE(sum(extract(epoch FROM a.ended_at - a.started_at)) * 1000, 0) FROM attempt a WHERE a.job_id = job.id)::float8 AS remaining_ms`;
         if (!row) return 'not_runnable';
-        await tx.attempt.create({ data: { jobId, epoch: row.epoch, projectId: row.project_id, workerId } });
+        await tx.attempt.create({ data: { jobId, epoch: row.epoch, projectId: row.project_id, workerId, deviceClass } });
         const again = row.epoch > 1 ? ` (attempt ${row.epoch})` : '';
         await appendEvents(tx, jobId, [
           { level: 'info', type: 'job.running', message: `Fine-tuning job started${again}`, data: { attempt: row.epoch } },
         ]);
         const job = await tx.job.findUniqueOrThrow({ where: { id: jobId } });
-        const checkpoints = await tx.checkpoint.findMany({ where: { jobId }, orderBy: [{ step: 'desc' }, { epoch: 'desc' }] });
-        return { job: jobRecord(job), epoch: row.epoch, checkpoints: checkpoints.map(checkpointRecord) };
+        const checkpoints = await tx.checkpoint.findMany({
+          where: { jobId, quarantinedAt: null },
+          orderBy: [{ step: 'desc' }, { epoch: 'desc' }],
+        });
+        return { job: jobRecord(job), epoch: row.epoch, checkpoints: checkpoints.map(checkpointRecord), remainingMs: row.remaining_ms };
       });
     },
 
     async heartbeat(jobId, epoch) {
-      const [row] = await prisma.$queryRaw<{ cancel: boolean; status: string }[]>`
-        UPDATE job SET heartbeat_at = clock_timestamp() WHERE id = ${jobId} AND epoch = ${epoch} AND status IN ('running', 'pausing')
-        RETURNING cancel_requested_at IS NOT NULL AS cancel, status::text AS status`;
+      const [row] = await prisma.$queryRaw<{ cancel: boolean; status: string; preempt: boolean }[]>`
+        UPDATE job SET heartbeat_at = clock_timestamp() WHERE id = ${jobId} AND epoch = ${epoch} AND status = ANY (${heldStatuses}::job_status[])
+        RETURNING cancel_requested_at IS NOT NULL AS cancel, status::text AS status, preempt_requested_at IS NOT NULL AS preempt`;
       if (!row) return { fence: 'fenced', stop: null };
-      return { fence: 'ok', stop: row.cancel ? 'cancel' : row.status === 'pausing' ? 'pause' : null };
+      return { fence: 'ok', stop: row.cancel ? 'cancel' : row.status === 'pausing' ? 'pause' : row.preempt ? 'preempt' : null };
     },
 
     async progress(jobId, epoch, change, events) {
@@ -142,19 +152,50 @@ export function createAttemptStore(database: Database): AttemptStore {
 
     reclaim: (workerId) => requeueAttempts(database, { workerId }),
 
-    async handback(jobId, epoch) {
+    async handback(jobId, epoch, why) {
       return fenced(
         database,
         jobId,
         epoch,
         okAfter(async (tx) => {
           const { barrenAttempts, cancelRequestedAt } = await tx.job.findUniqueOrThrow({ where: { id: jobId } });
-          await endAttempt(tx, jobId, epoch, 'handback');
+          await endAttempt(tx, jobId, epoch, why ?? 'handback');
           if (cancelRequestedAt !== null) return cancelJob(tx, jobId);
+          const message =
+            why === 'preempted'
+              ? 'The job gave its place to one of higher priority and waits for the next'
+              : 'The worker stops; the job waits for the next one';
           await requeue(tx, jobId, barrenAttempts, 0, [
-            { level: 'info', type: 'job.queued', message: 'The worker stops; the job waits for the next one', data: { attempt: epoch } },
+            { level: 'info', type: 'job.queued', message, data: { attempt: epoch, ...(why ? { reason: why } : {}) } },
           ]);
         }),
+      );
+    },
+
+    async paused(jobId, epoch) {
+      return fenced(
+        database,
+        jobId,
+        epoch,
+        okAfter(async (tx) => {
+          const { cancelRequestedAt } = await tx.job.findUniqueOrThrow({ where: { id: jobId } });
+          await endAttempt(tx, jobId, epoch, 'paused');
+          if (cancelRequestedAt !== null) return cancelJob(tx, jobId);
+          await pauseJob(tx, jobId);
+        }),
+      );
+    },
+
+    async quarantine(jobId, epoch, manifestKey, reason) {
+      return fenced(
+        database,
+        jobId,
+        epoch,
+        okAfter(
+          (tx) => tx.$executeRaw`
+          UPDATE checkpoint SET quarantined_at = clock_timestamp(), quarantine_reason = ${reason}
+          WHERE job_id = ${jobId} AND manifest_key = ${manifestKey} AND quarantined_at IS NULL`,
+        ),
       );
     },
   };

@@ -1,8 +1,8 @@
-import type { JobId } from '@rowsmith/contracts';
-import type { DispatchStore } from '@rowsmith/core';
+import type { DispatchStore, WaitingJob } from '@rowsmith/core';
 import pg from 'pg';
 import type { Database } from './database.js';
 import { jobRecord } from './records.js';
+import { releaseJobs } from './release-jobs.js';
 import { requeueAttempts } from './requeue-attempts.js';
 
 /** Key of the session lock that the leading control loop holds. */
@@ -47,9 +47,13 @@ export function createDispatchStore(database: Database, databaseUrl: string): Le
       await work();
       return true;
     },
+    release: (aliveMs) => releaseJobs(database, aliveMs),
     async waiting(limit) {
-      return prisma.$queryRaw<{ jobId: JobId; dispatchNo: number }[]>`
-        SELECT id AS "jobId", dispatch_no AS "dispatchNo" FROM job WHERE status = 'queued' AND not_before <= clock_timestamp() ORDER BY created_at, id LIMIT ${limit}`;
+      return prisma.$queryRaw<WaitingJob[]>`
+        SELECT id AS "jobId", dispatch_no AS "dispatchNo", priority,
+          CASE WHEN device_class IS NOT NULL THEN ARRAY[device_class] ELSE ARRAY(SELECT DISTINCT w.device_class FROM worker w WHERE w.left_at IS NULL
+            AND w.heartbeat_at > clock_timestamp() - interval '1 hour' ORDER BY 1) END AS "deviceClasses"
+        FROM job WHERE status = 'queued' AND released_at IS NOT NULL AND not_before <= clock_timestamp() ORDER BY released_at, id LIMIT ${limit}`;
     },
     requeueLost: (staleMs) => requeueAttempts(database, { staleMs }),
     async withoutResultFile(limit) {

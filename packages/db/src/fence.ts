@@ -1,5 +1,5 @@
 /** The fence: a worker's write holds only while its epoch is the job's newest and the job runs. */
-import type { AttemptProgress, Fenced, NewEvent } from '@rowsmith/core';
+import { type AttemptProgress, type Fenced, heldStatuses, type NewEvent } from '@rowsmith/core';
 import { appendEvents } from './append-events.js';
 import type { Database, Transaction } from './database.js';
 
@@ -12,7 +12,7 @@ export async function fenced<T>(
 ): Promise<T | 'fenced'> {
   return prisma.$transaction(async (tx) => {
     const owned = await tx.$executeRaw`
-      UPDATE job SET heartbeat_at = clock_timestamp() WHERE id = ${jobId} AND epoch = ${epoch} AND status IN ('running', 'pausing')`;
+      UPDATE job SET heartbeat_at = clock_timestamp() WHERE id = ${jobId} AND epoch = ${epoch} AND status = ANY (${heldStatuses}::job_status[])`;
     return owned === 0 ? 'fenced' : write(tx);
   });
 }
@@ -35,7 +35,7 @@ export async function attemptProgress(tx: Transaction, jobId: string, epoch: num
   return { barrenBefore: row.barren, advanced: row.advanced };
 }
 
-type Outcome = 'succeeded' | 'failed' | 'cancelled' | 'lost' | 'handback';
+type Outcome = 'succeeded' | 'failed' | 'cancelled' | 'lost' | 'handback' | 'paused' | 'preempted';
 
 export async function endAttempt(
   tx: Transaction,
@@ -48,7 +48,7 @@ export async function endAttempt(
     UPDATE attempt SET ended_at = clock_timestamp(), outcome = ${outcome}::attempt_outcome, error_code = ${errorCode} WHERE job_id = ${jobId} AND epoch = ${epoch} AND ended_at IS NULL`;
 }
 
-/** Back into the queue under a new dispatch number, or `failed`. */
+/** Back into the queue under a new dispatch number; or `paused`, when that was asked for while the attempt ran. */
 export async function requeue(
   tx: Transaction,
   jobId: string,
@@ -56,10 +56,20 @@ export async function requeue(
   delayMs: number,
   events: readonly NewEvent[],
 ): Promise<void> {
+  const [row] = await tx.$queryRaw<{ paused: boolean }[]>`
+    UPDATE job SET status = CASE status WHEN 'pausing' THEN 'paused'::job_status ELSE 'queued'::job_status END, dispatch_no = dispatch_no + 1,
+           barren_attempts = ${barrenAttempts}, phase = NULL, estimated_finish = NULL, heartbeat_at = NULL, released_at = NULL, preempt_requested_at = NULL,
+           not_before = clock_timestamp() + ${delayMs} * interval '1 millisecond' WHERE id = ${jobId} RETURNING status = 'paused' AS paused`;
+  await appendEvents(tx, jobId, [...events, ...(row?.paused ? [pausedEvent] : [])]);
+}
+
+const pausedEvent: NewEvent = { level: 'info', type: 'job.paused', message: 'Fine-tuning job paused' };
+
+/** The count of barren attempts stays: a pause is no progress. */
+export async function pauseJob(tx: Transaction, jobId: string): Promise<void> {
   await tx.$executeRaw`
-    UPDATE job SET status = 'queued', dispatch_no = dispatch_no + 1, barren_attempts = ${barrenAttempts}, phase = NULL, estimated_finish = NULL, heartbeat_at = NULL,
-           not_before = clock_timestamp() + ${delayMs} * interval '1 millisecond' WHERE id = ${jobId}`;
-  await appendEvents(tx, jobId, events);
+    UPDATE job SET status = 'paused', phase = NULL, estimated_finish = NULL, heartbeat_at = NULL, released_at = NULL, preempt_requested_at = NULL WHERE id = ${jobId}`;
+  await appendEvents(tx, jobId, [pausedEvent]);
 }
 
 export async function failJob(

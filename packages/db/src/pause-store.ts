@@ -36,7 +36,7 @@ export function createPauseStore({ prisma }: Database): Pick<JobStore, 'pause' |
         if (status === 'pausing') return 'pausing' as const;
         if (status === 'paused') {
           await tx.$executeRaw`
-            UPDATE job SET status = 'queued', dispatch_no = dispatch_no + 1, not_before = clock_timestamp(), heartbeat_at = NULL WHERE id = ${id}`;
+            UPDATE job SET status = 'queued', dispatch_no = dispatch_no + 1, not_before = clock_timestamp(), heartbeat_at = NULL, released_at = NULL WHERE id = ${id}`;
           await appendEvents(tx, id, [
             { level: 'info', type: 'job.resumed', message: 'Fine-tuning job resumed' },
             { level: 'info', type: 'job.queued', message: 'Fine-tuning job is queued' },

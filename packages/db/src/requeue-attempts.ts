@@ -1,4 +1,4 @@
-import { decideAfterFailure } from '@rowsmith/core';
+import { decideAfterFailure, heldStatuses } from '@rowsmith/core';
 import type { Database } from './database.js';
 import { attemptProgress, cancelJob, endAttempt, failJob, requeue } from './fence.js';
 
@@ -18,10 +18,10 @@ export async function requeueAttempts(
       'staleMs' in lost
         ? await tx.$queryRaw<LostRow[]>`
             SELECT id, epoch, cancel_requested_at IS NOT NULL AS cancel FROM job
-            WHERE status IN ('running', 'pausing') AND (heartbeat_at IS NULL OR heartbeat_at < clock_timestamp() - ${lost.staleMs} * interval '1 millisecond') FOR UPDATE SKIP LOCKED`
+            WHERE status = ANY (${heldStatuses}::job_status[]) AND (heartbeat_at IS NULL OR heartbeat_at < clock_timestamp() - ${lost.staleMs} * interval '1 millisecond') FOR UPDATE SKIP LOCKED`
         : await tx.$queryRaw<LostRow[]>`
             SELECT j.id, j.epoch, j.cancel_requested_at IS NOT NULL AS cancel FROM job j JOIN attempt a ON a.job_id = j.id AND a.epoch = j.epoch
-            WHERE j.status IN ('running', 'pausing') AND a.worker_id = ${lost.workerId} FOR UPDATE OF j`;
+            WHERE j.status = ANY (${heldStatuses}::job_status[]) AND a.worker_id = ${lost.workerId} FOR UPDATE OF j`;
     for (const row of rows) {
       await endAttempt(tx, row.id, row.epoch, 'lost', 'worker_lost');
       const decision = decideAfterFailure({ class: 'infra' }, await attemptProgress(tx, row.id, row.epoch));

@@ -10,6 +10,7 @@ import { createDispatchStore, type LeadingDispatchStore } from './dispatch-store
 import { startEventNotifier } from './event-notifier.js';
 import { createFileStore } from './file-store.js';
 import { createJobStore } from './job-store.js';
+import { createWorkerStore } from './worker-store.js';
 
 let postgres: TestPostgres;
 let database: Database;
@@ -58,7 +59,7 @@ const createJob = async (change: Partial<NewJob> = {}, idempotency?: { key: stri
 const addFile = () =>
   createFileStore(database).insert({
     ...{ id: newId('file', randomBytes), projectId, filename: 'a', purpose: 'fine-tune', bytes: 3, sha256: 's', key: 'k' },
-    ...{ examples: 1, expiresAt: null },
+    ...{ examples: 1, findings: null, lifeSeconds: null },
   });
 const begin = async (jobId: string, workerId = worker()) => {
   const attempt = await createAttemptStore(database).begin(jobId, workerId);
@@ -255,6 +256,8 @@ describe('attempts', () => {
     await database.prisma.$executeRaw`UPDATE job SET heartbeat_at = clock_timestamp() - interval '1 hour' WHERE id = ${silent.id}`;
     expect(await dispatch.requeueLost(60_000)).toBe(1);
     expect(await createAttemptStore(database).reclaim(me)).toBe(1);
+    await createWorkerStore(database).beat({ id: me, deviceClass: 'cpu', slots: 3, version: '1', host: 'h', skewMs: 0 });
+    await dispatch.release(60_000);
     const waiting = await dispatch.waiting(10);
     expect(new Map(waiting.map((w) => [w.jobId, w.dispatchNo]))).toEqual(
       new Map([

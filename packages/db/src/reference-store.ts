@@ -1,0 +1,28 @@
+import { finalStatuses, type ReferenceStore } from '@rowsmith/core';
+import type { Database } from './database.js';
+
+/**
+ * Needed are: the content of files and of upload parts; the data of jobs that have not ended; below `jobs/<job>/e<epoch>/` everything of the attempt that
+ * may still write (the newest one of a job that has not ended), of the attempt that made the adapter, and the folder of every checkpoint in the tables.
+ */
+export function createReferenceStore({ prisma }: Database): ReferenceStore {
+  return {
+    async unreferenced(keys) {
+      if (keys.length === 0) return [];
+      const rows = await prisma.$queryRaw<{ key: string }[]>`
+        SELECT k.key FROM unnest(${keys}::text[]) AS k(key)
+        WHERE NOT EXISTS (SELECT 1 FROM file f WHERE f.key = k.key)
+          AND NOT EXISTS (SELECT 1 FROM upload_part u WHERE u.key = k.key)
+          AND NOT (starts_with(k.key, 'files/') AND EXISTS (
+            SELECT 1 FROM job j WHERE NOT j.status = ANY (${finalStatuses}::job_status[])
+              AND k.key IN (j.spec->'training_data'->>'key', j.spec->'validation_data'->>'key')))
+          AND NOT (starts_with(k.key, 'jobs/') AND EXISTS (
+            SELECT 1 FROM job j WHERE j.id = split_part(k.key, '/', 2) AND (
+              split_part(k.key, '/', 3) = 'e' || j.epoch AND (j.status = 'succeeded' OR NOT j.status = ANY (${finalStatuses}::job_status[]))
+              OR split_part(k.key, '/', 3) = split_part(j.adapter_manifest_key, '/', 3)
+              OR EXISTS (SELECT 1 FROM checkpoint c WHERE c.job_id = j.id AND starts_with(k.key, regexp_replace(c.manifest_key, '[^/]*$', ''))))))`;
+      const found = new Set(rows.map(({ key }) => key));
+      return keys.filter((key) => found.has(key));
+    },
+  };
+}
