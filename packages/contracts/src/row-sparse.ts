@@ -23,6 +23,8 @@ export type ExportName = (typeof exportNames)[number];
 export type TrainOn = (typeof trainOnNames)[number];
 export const memoryNames = ['auto', 'fast', 'low'] as const;
 export type MemoryName = (typeof memoryNames)[number];
+export const quantizationNames = ['none', 'nf4', 'int8'] as const;
+export type QuantizationName = (typeof quantizationNames)[number];
 
 const Rows = Type.Union([
   Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'selected rows per matrix' }),
@@ -86,6 +88,13 @@ const fields = {
     description: 'share of the inputs of the trained rows and columns that their update does not see, in training; 0 = off',
   }),
   train_biases: Type.Boolean({ description: 'the selected rows of a matrix that has a bias train their bias entries too' }),
+  quantization: Type.Unsafe<QuantizationName>(
+    Type.String({
+      enum: [...quantizationNames],
+      description: "how the base's weight matrices are held in memory; the selected rows and columns are in full precision whatever it is",
+    }),
+  ),
+  double_quantization: Type.Boolean({ description: 'nf4: the scales of its blocks in 8 bits too, 0.127 instead of 0.5 bits a weight' }),
   head_groups: Type.Boolean({ description: 'each attention head of q_proj, k_proj and v_proj gives the same number of rows' }),
   heads: Type.Number({
     minimum: 0,

@@ -28,6 +28,8 @@ test('everything automatic', () => {
       channels: 'out',
       update_dropout: 0,
       train_biases: false,
+      quantization: 'none',
+      double_quantization: false,
       head_groups: false,
       heads: 0,
       reuse_rows_of: null,
@@ -62,6 +64,15 @@ test('everything automatic', () => {
       sample_max_tokens: 64,
     },
   });
+});
+
+test('double quantisation needs nf4', () => {
+  const ask = (row_sparse: NonNullable<CreateJobBody['row_sparse']>) => resolveJob({ ...body, row_sparse }, facts);
+  expect(ask({ quantization: 'nf4', double_quantization: true })).toMatchObject({
+    rowSparse: { quantization: 'nf4', double_quantization: true },
+  });
+  for (const quantization of ['int8', 'none', 'auto'] as const)
+    expect(ask({ quantization, double_quantization: true })).toMatchObject({ fault: { param: 'row_sparse.double_quantization' } });
 });
 
 test('zero is a value, "auto" and null are not', () => {

@@ -70,6 +70,8 @@ export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | 
     scorer: given(asked.scorer) ?? 'l2',
     ...resolveScoring(asked, batches),
     ...resolveChannels(asked),
+    quantization: given(asked.quantization) ?? 'none',
+    double_quantization: given(asked.double_quantization) ?? false,
     targets: given(asked.targets) ?? [...targetNames],
     layers,
     learning_rate: given(asked.learning_rate) ?? baseLearningRate,
@@ -105,6 +107,7 @@ export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | 
     reuseFault(request, facts) ??
     faultOf(rowSparse, facts) ??
     channelsFault(rowSparse, facts) ??
+    quantizationFault(rowSparse) ??
     scoringFault(rowSparse, facts, batches) ??
     evaluationFault(rowSparse, facts) ??
     warmStartFault(asked, rowSparse);
@@ -138,6 +141,14 @@ function faultOf(config: RowSparseConfig, { model, trainingExamples }: JobFacts)
     }
   }
   return null;
+}
+
+function quantizationFault({ quantization, double_quantization }: RowSparseConfig): JobFault | null {
+  if (!double_quantization || quantization === 'nf4') return null;
+  return {
+    param: 'row_sparse.double_quantization',
+    message: `Only the blocks of 'nf4' have scales to quantise again; quantization is '${quantization}'.`,
+  };
 }
 
 /** What needs a validation loss needs a validation file. */

@@ -50,6 +50,8 @@ export async function smallJob(root: string): Promise<JobSpec> {
       channels: 'out',
       update_dropout: 0,
       train_biases: false,
+      quantization: 'none',
+      double_quantization: false,
       head_groups: false,
       heads: 0,
       reuse_rows_of: null,

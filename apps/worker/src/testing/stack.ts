@@ -153,6 +153,8 @@ export class WorkerStack {
         channels: 'out',
         update_dropout: 0,
         train_biases: false,
+        quantization: 'none',
+        double_quantization: false,
         head_groups: false,
         heads: 0,
         reuse_rows_of: null,

@@ -32,6 +32,8 @@ export const toyRowSparse: RowSparseConfig = {
   channels: 'out',
   update_dropout: 0,
   train_biases: false,
+  quantization: 'none',
+  double_quantization: false,
   head_groups: false,
   heads: 0,
   reuse_rows_of: null,
