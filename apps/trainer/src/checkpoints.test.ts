@@ -78,12 +78,16 @@ beforeEach(async () => {
 });
 afterEach(() => rm(dir, { recursive: true }));
 
-const checkpoints = (keep: number, changes: { readonly epoch?: number; readonly earlier?: readonly Ref[] } = {}) =>
+const checkpoints = (
+  keep: number,
+  changes: { readonly epoch?: number; readonly earlier?: readonly Ref[]; readonly bestStep?: number } = {},
+) =>
   new Checkpoints({
     ...{ store, binding, linears, keep, everyMs: 0, clock: () => 0 },
     epoch: changes.epoch ?? 1,
     folder: `jobs/ftjob-1/e${changes.epoch ?? 1}`,
     earlier: changes.earlier ?? [],
+    bestStep: changes.bestStep ?? null,
     send: async (message: FromTrainer) => {
       if (message.type === 'checkpoint') sent.unshift({ ...message, step: message.step });
     },
@@ -137,6 +141,57 @@ describe('checkpoints', () => {
     expect(await keys()).toEqual([...filesOf('e1/checkpoint-1'), ...filesOf('e1/checkpoint-2'), ...filesOf('e2/checkpoint-3')]);
     await second.recorded((sent[0] as Ref).manifest_key);
     expect(await keys()).toEqual([...filesOf('e1/checkpoint-2'), ...filesOf('e2/checkpoint-3')]);
+  });
+});
+
+describe('the best checkpoint', () => {
+  const publish = async (writer: Checkpoints, step: number, best = false) => {
+    const [before] = sent;
+    await writer.write(stateOf(step), { step }, best);
+    if (sent[0] && sent[0] !== before) await writer.recorded(sent[0].manifest_key);
+  };
+  const steps = async () => (await keys()).filter((key) => key.endsWith('manifest.json')).map((key) => key.split('/').at(-2));
+
+  it('stays on top of the newest until the tables hold a better one', async () => {
+    const writer = checkpoints(1);
+    await publish(writer, 1, true);
+    for (const step of [2, 3]) await publish(writer, step);
+    expect(await steps()).toEqual(['checkpoint-1', 'checkpoint-3']);
+    await writer.write(stateOf(4), { step: 4 }, true);
+    expect(await steps()).toEqual(['checkpoint-1', 'checkpoint-3', 'checkpoint-4']);
+    await writer.recorded((sent[0] as Ref).manifest_key);
+    await publish(writer, 5);
+    expect(await steps()).toEqual(['checkpoint-4', 'checkpoint-5']);
+    expect(writer.of(4)).toEqual([expect.objectContaining({ step: 4 })]);
+    expect(writer.of(3)).toEqual([]);
+  });
+
+  it('of an earlier attempt stays too; a step that is saved already can become the best', async () => {
+    const first = checkpoints(9);
+    for (const step of [1, 2, 3]) await publish(first, step);
+    const second = checkpoints(1, { epoch: 2, earlier: sent, bestStep: 1 });
+    await publish(second, 4);
+    expect(await steps()).toEqual(['checkpoint-1', 'checkpoint-4']);
+    await second.write(stateOf(4), { step: 4 }, true);
+    await publish(second, 5);
+    expect(await steps()).toEqual(['checkpoint-4', 'checkpoint-5']);
+  });
+
+  it('lost: where the adapter is to be the best, a checkpoint that needs it is passed by for an older one', async () => {
+    const writer = checkpoints(9);
+    await publish(writer, 1);
+    await publish(writer, 2, true);
+    await writer.write({ ...stateOf(3), cursor: { ...stateOf(3).cursor, best_step: 2 } }, { step: 3 });
+    const seek = (needsBest: boolean) => findCheckpoint(store, sent, binding, linears, dir, needsBest);
+    expect(await seek(true).then(({ from, rejected }) => [from?.step, rejected])).toEqual([3, []]);
+    await store.delete(`${(sent[1] as Ref).manifest_key}`);
+    const found = await seek(true);
+    expect(found.from?.step).toBe(1);
+    expect(found.rejected.map(({ reason }) => reason)).toEqual([
+      'the best checkpoint before it, of step 2, cannot be used: its manifest is missing',
+      'its manifest is missing',
+    ]);
+    expect((await seek(false)).from?.step).toBe(3);
   });
 });
 

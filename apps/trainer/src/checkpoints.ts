@@ -22,19 +22,28 @@ export interface CheckpointsOptions {
   readonly send: (message: FromTrainer) => Promise<void>;
   /** The checkpoint that the attempt went on from, and those before it. Newest first. */
   readonly earlier: readonly Ref[];
+  /** Step of the lowest validation loss when the attempt begins: of the earlier ones, this is kept. null: none is to be kept. */
+  readonly bestStep: number | null;
 }
 
 /** Checkpoints of one attempt: when they are due, how they are published, which older ones go. */
 export class Checkpoints {
   /** Recorded ones in ascending order; the last is the newest that is known to be good. */
   readonly #recorded: string[];
+  /** All that may still be there, ascending. */
+  readonly #known: Ref[];
+  /** Of the lowest validation loss: never deleted. It takes the place of its predecessor when the tables hold it. */
+  #best: string | null;
+  #comingBest: string | null = null;
   #previousSha256: string | null;
   #lastStep: number;
   #lastAt: number;
 
   constructor(private readonly options: CheckpointsOptions) {
     const [from] = options.earlier;
-    this.#recorded = options.earlier.map(({ manifest_key }) => manifest_key).reverse();
+    this.#known = [...options.earlier].reverse();
+    this.#recorded = this.#known.map(({ manifest_key }) => manifest_key);
+    this.#best = options.earlier.find(({ step }) => step === options.bestStep)?.manifest_key ?? null;
     this.#previousSha256 = from?.manifest_sha256 ?? null;
     this.#lastStep = from?.step ?? -1;
     this.#lastAt = options.clock();
@@ -45,9 +54,20 @@ export class Checkpoints {
     return this.options.clock() - this.#lastAt >= this.options.everyMs;
   }
 
-  /** Publishes: data, then the manifest, then the message. Does nothing when this step is saved already. */
-  async write(state: CheckpointState, metrics: CheckpointMetrics): Promise<void> {
-    if (state.step <= this.#lastStep) return;
+  /** Of this step, newest first. */
+  of(step: number): readonly Ref[] {
+    return this.#known.filter((ref) => ref.step === step).reverse();
+  }
+
+  /**
+   * Publishes: data, then the manifest, then the message. Writes nothing when this step is saved already. best: its validation loss is the lowest so far,
+   * so it is kept whatever follows.
+   */
+  async write(state: CheckpointState, metrics: CheckpointMetrics, best = false): Promise<void> {
+    if (state.step <= this.#lastStep) {
+      if (best) this.#best = this.of(state.step)[0]?.manifest_key ?? this.#best;
+      return;
+    }
     const { store, binding, epoch, linears, send } = this.options;
     const folder = `${this.options.folder}/checkpoint-${state.step}`;
     const optimizer = new Map([...state.buffers].filter(([name]) => !isDelta(name)));
@@ -69,6 +89,8 @@ export class Checkpoints {
     this.#previousSha256 = written.sha256;
     this.#lastStep = state.step;
     this.#lastAt = this.options.clock();
+    this.#known.push({ manifest_key: written.key, manifest_sha256: written.sha256, step: state.step });
+    if (best) this.#comingBest = written.key;
     const bytes = files.reduce((sum, file) => sum + file.bytes, written.bytes);
     await send({ type: 'checkpoint', step: state.step, manifest_key: written.key, manifest_sha256: written.sha256, metrics, bytes });
   }
@@ -79,8 +101,17 @@ export class Checkpoints {
    */
   async recorded(manifestKey: string): Promise<void> {
     this.#recorded.push(manifestKey);
-    while (this.#recorded.length > this.options.keep) {
-      const old = this.#recorded.shift() as string;
+    if (manifestKey === this.#comingBest) this.#best = manifestKey;
+    for (;;) {
+      // The best one comes on top of the newest.
+      const others = this.#recorded.filter((key) => key !== this.#best);
+      const [old] = others;
+      if (old === undefined || others.length <= this.options.keep) break;
+      this.#recorded.splice(this.#recorded.indexOf(old), 1);
+      this.#known.splice(
+        this.#known.findIndex(({ manifest_key }) => manifest_key === old),
+        1,
+      );
       const folder = old.slice(0, -manifestName.length - 1);
       for (const name of [manifestName, rowsFileName, optimizerName]) await this.options.store.delete(`${folder}/${name}`);
     }

@@ -1,7 +1,7 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readRows, rowsFileName } from '@rowsmith/adapter';
-import type { CheckpointManifest, CheckpointState, TrainerStart } from '@rowsmith/contracts';
+import type { CheckpointManifest, CheckpointMetrics, CheckpointState, TrainerStart } from '@rowsmith/contracts';
 import type { LinearInfo } from '@rowsmith/engine';
 import { openSafetensors } from '@rowsmith/hf';
 import { type Binding, maxManifestBytes, optimizerName, readManifest } from './checkpoint-manifest.js';
@@ -25,6 +25,7 @@ export interface Resumption {
 /**
  * The newest checkpoint that is whole and belongs to this job, base and data: manifest and files are hashed, then parsed as if a stranger had made them.
  * What is rejected stays where it is, for somebody to look at. Throws only when the object store itself fails.
+ * needsBest: the adapter is to be that of the lowest validation loss, so a checkpoint whose best is lost cannot lead to the job's result.
  */
 export async function findCheckpoint(
   store: Objects,
@@ -32,6 +33,7 @@ export async function findCheckpoint(
   binding: Binding,
   linears: readonly LinearInfo[],
   workDir: string,
+  needsBest = false,
 ): Promise<Resumption> {
   const rejected: Rejected[] = [];
   for (const [i, ref] of refs.entries()) {
@@ -39,13 +41,60 @@ export async function findCheckpoint(
     await mkdir(dir);
     try {
       const found = await readCheckpoint(store, ref, binding, linears, dir);
-      if (!('reason' in found)) return { state: found, from: ref, older: refs.slice(i + 1), rejected };
-      rejected.push({ manifest_key: ref.manifest_key, reason: found.reason });
+      const older = refs.slice(i + 1);
+      const reason =
+        'reason' in found ? found.reason : needsBest && (await bestIsLost(store, found.state, older, binding, linears, workDir));
+      if (!('reason' in found) && !reason) return { state: found.state, from: ref, older, rejected };
+      rejected.push({ manifest_key: ref.manifest_key, reason: reason || 'it cannot be used' });
     } finally {
       await rm(dir, { recursive: true, force: true });
     }
   }
   return { state: null, from: null, older: [], rejected };
+}
+
+/** Why the best checkpoint that `state` knows of cannot be read; '' when it can, or when there is none. */
+async function bestIsLost(
+  store: Objects,
+  state: CheckpointState,
+  older: readonly Ref[],
+  binding: Binding,
+  linears: readonly LinearInfo[],
+  workDir: string,
+): Promise<string> {
+  const { best_step: step } = state.cursor;
+  if (step === undefined || step === state.step) return '';
+  const best = await readAny(store, ofStep(older, step), binding, linears, workDir);
+  return 'reason' in best ? `the best checkpoint before it, of step ${step}, cannot be used: ${best.reason}` : '';
+}
+
+const ofStep = (refs: readonly Ref[], step: number): readonly Ref[] => refs.filter((ref) => ref.step === step);
+
+/** The first of them that verifies: attempts that repeat a step write the same bytes. */
+export async function readAny(
+  store: Objects,
+  refs: readonly Ref[],
+  binding: Binding,
+  linears: readonly LinearInfo[],
+  workDir: string,
+): Promise<Checkpoint | { readonly reason: string }> {
+  let reason = 'it is missing';
+  for (const ref of refs) {
+    const dir = await mkdtemp(join(workDir, 'checkpoint-'));
+    try {
+      const found = await readCheckpoint(store, ref, binding, linears, dir);
+      if (!('reason' in found)) return found;
+      reason = found.reason;
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+  }
+  return { reason };
+}
+
+export interface Checkpoint {
+  readonly state: CheckpointState;
+  readonly metrics: CheckpointMetrics;
 }
 
 async function readCheckpoint(
@@ -54,13 +103,13 @@ async function readCheckpoint(
   binding: Binding,
   linears: readonly LinearInfo[],
   dir: string,
-): Promise<CheckpointState | { readonly reason: string }> {
+): Promise<Checkpoint | { readonly reason: string }> {
   const bytes = await readSmall(store, ref.manifest_key);
   if (bytes === null) return { reason: 'its manifest is missing' };
   const manifest = readManifest(bytes, ref.manifest_sha256, binding);
   if ('reason' in manifest) return manifest;
   try {
-    return await readState(store, manifest, linears, dir);
+    return { state: await readState(store, manifest, linears, dir), metrics: manifest.metrics };
   } catch (error) {
     if (isDamage(error)) return { reason: error instanceof Error ? error.message : String(error) };
     throw error;

@@ -2,10 +2,17 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type CheckpointMetrics, type FromTrainer, type TrainerPhase, type TrainerStart, trainerExit } from '@rowsmith/contracts';
 import {
+  type CheckpointMetrics,
+  type FromTrainer,
+  type JobSpec,
+  type TrainerPhase,
+  type TrainerStart,
+  trainerExit,
+} from '@rowsmith/contracts';
+import {
+  applyRows,
   type CausalLM,
-  type Engine,
   EngineError,
   effectiveRows,
   openEngine,
@@ -25,12 +32,14 @@ import { openBaseModel } from './base-model.js';
 import type { Channel } from './channel.js';
 import { bindingOf } from './checkpoint-manifest.js';
 import { Checkpoints } from './checkpoints.js';
+import { type ChosenRows, chosenRows } from './chosen-rows.js';
 import { type Dataset, loadDataset, loadText } from './dataset.js';
 import type { Objects } from './object-files.js';
 import { type AdapterInput, prepareAdapter, publishAdapter } from './publish-adapter.js';
 import { findCheckpoint } from './resume.js';
 import { answer, encodePrompts } from './samples.js';
 import { Stopped, type StopRequest, stopHere } from './stop-request.js';
+import { warmStart } from './warm-start.js';
 
 export interface AttemptSurroundings {
   readonly channel: Channel;
@@ -52,6 +61,12 @@ export async function runAttempt(start: TrainerStart, surroundings: AttemptSurro
     store.close();
     await rm(workDir, { recursive: true, force: true });
   }
+}
+
+interface Done {
+  readonly event: Extract<TrainEvent, { type: 'done' }>;
+  /** What becomes the adapter. */
+  readonly rows: ChosenRows;
 }
 
 class AttemptRun {
@@ -96,13 +111,13 @@ class AttemptRun {
     const dataset = await loadDataset(this.store, spec, packed, text);
     const prompts = await encodePrompts(spec, text, packed.index.config.max_position_embeddings);
     const binding = bindingOf(spec, dataset.sha256, engine.operators.kind);
-    const found = await findCheckpoint(this.store, this.start.resume_from, binding, model.linears, this.workDir);
+    const exportsBest = spec.row_sparse.export === 'best';
+    const found = await findCheckpoint(this.store, this.start.resume_from, binding, model.linears, this.workDir, exportsBest);
+    const begun = found.state ?? (await warmStart(this.store, spec, model.linears, this.workDir));
     await stopHere(stop);
 
-    if (!found.state) await this.#phase('scoring', `Choosing rows by ${spec.row_sparse.scorer}`);
-    const plan = found.state
-      ? planFromIndices(model, found.state.indices, found.state.columns)
-      : planRows(engine, model, spec.row_sparse, spec.seed);
+    if (!begun) await this.#phase('scoring', `Choosing rows by ${spec.row_sparse.scorer}`);
+    const plan = begun ? planFromIndices(model, begun.indices, begun.columns) : planRows(engine, model, spec.row_sparse, spec.seed);
     await this.#send({
       type: 'planned',
       total_steps: totalStepsOf(this.start, dataset),
@@ -119,7 +134,8 @@ class AttemptRun {
     const sampling = { spec, text, stop, send: (message: FromTrainer) => this.#send(message) };
     if (!found.state && prompts.length > 0) {
       await this.#phase('sampling', 'The base model answers the sample prompts');
-      await answer('before', model, prompts, sampling);
+      await answer('before', 0, model, prompts, sampling);
+      await stopHere(stop);
     }
 
     const checkpoints = new Checkpoints({
@@ -133,6 +149,7 @@ class AttemptRun {
       clock: this.surroundings.clock,
       send: (message) => this.#send(message),
       earlier: found.from ? [found.from, ...found.older] : [],
+      bestStep: spec.row_sparse.keep_best ? (found.state?.cursor['best_step'] ?? null) : null,
     });
     this.#deleteOldOnes(checkpoints);
     await this.#phase('training', trainingMessage(dataset));
@@ -146,10 +163,12 @@ class AttemptRun {
       hyperparameters: spec.hyperparameters,
       rowSparse: spec.row_sparse,
       resume: found.state ?? undefined,
+      warmStart: begun?.buffers,
       clock: this.surroundings.clock,
       wantsCheckpoint: () => checkpoints.due(),
       signal: stop.signal,
     });
+    let done: Done | null = null;
     for await (const event of events) {
       switch (event.type) {
         case 'step':
@@ -158,35 +177,51 @@ class AttemptRun {
           break;
         case 'evaluation':
           await this.#send({ type: 'metric', point: event.point, total_steps: event.totalSteps });
+          if (samplesAt(event, spec)) await answer('during', event.point.step, model, prompts, sampling);
           break;
         case 'checkpoint':
-          await checkpoints.write(event.state, metricsOf(event.metrics));
+          await checkpoints.write(event.state, metricsOf(event.metrics), event.best);
           break;
+        case 'early_stop': {
+          const { step, evaluations, best } = event;
+          await this.#send({ type: 'early_stop', step, evaluations, best_step: best?.step ?? null, best_valid_loss: best?.loss ?? null });
+          break;
+        }
         case 'stopped':
           // A cancelled job keeps nothing; the others go on from here.
           if (stop.reason !== 'cancel') await checkpoints.write(event.state, metricsOf(event.metrics));
           return await this.#stopped();
         case 'done': {
           // What follows may fail (a full disk): the next attempt then has only the export to do.
-          await checkpoints.write(event.state, metricsOf(event.metrics));
-          if (prompts.length > 0) {
-            await this.#phase('sampling', 'The tuned model answers the sample prompts');
-            await answer('after', model, prompts, sampling);
-          }
-          return await this.#finish(event, { packed, engine, model, binding });
+          await checkpoints.write(event.state, metricsOf(event.metrics), spec.row_sparse.keep_best && event.best?.step === event.step);
+          const best = await chosenRows(event, spec.row_sparse.export, checkpoints, {
+            ...{ store: this.store, workDir: this.workDir, binding, linears: model.linears },
+          });
+          const { step, delta, metrics } = event;
+          done = { event, rows: best ?? { step, delta, metrics: metricsOf(metrics), tunedRows: effectiveRows(model, delta) } };
+          break;
         }
       }
+    }
+    if (done) {
+      // The generator has given the model its base rows back.
+      applyRows(engine, model, done.rows.delta);
+      if (prompts.length > 0) {
+        await this.#phase('sampling', 'The tuned model answers the sample prompts');
+        await answer('after', done.rows.step, model, prompts, sampling);
+        await stopHere(stop);
+      }
+      return await this.#finish(done, { packed, model, binding });
     }
     throw new EngineError('infra', 'aborted', 'training ended without a result');
   }
 
-  /** The model still holds the trained rows. */
+  /** The model holds the rows that become the adapter. */
   async #finish(
-    done: Extract<TrainEvent, { type: 'done' }>,
-    { packed, model, binding }: { packed: PackedModel; engine: Engine; model: CausalLM; binding: AdapterInput['binding'] },
+    { event, rows: { step, delta, metrics, tunedRows } }: Done,
+    { packed, model, binding }: { packed: PackedModel; model: CausalLM; binding: AdapterInput['binding'] },
   ): Promise<number> {
     await this.#phase('verifying', 'Making the adapter and reading it back');
-    const { delta, step } = done;
     const input = {
       packed,
       baseModel: this.start.spec.model,
@@ -194,7 +229,7 @@ class AttemptRun {
       binding,
       step,
       delta,
-      tunedRows: effectiveRows(model, delta),
+      tunedRows: tunedRows ?? effectiveRows(model, delta),
     };
     const prepared = await prepareAdapter(input, join(this.workDir, 'adapter'));
     await stopHere(this.surroundings.stop);
@@ -202,11 +237,11 @@ class AttemptRun {
     const manifest = await publishAdapter(this.store, `${this.#folder}/adapter`, prepared);
     await this.#send({
       type: 'done',
-      step,
-      trained_tokens: done.trainedTokens,
+      step: event.step,
+      trained_tokens: event.trainedTokens,
       manifest_key: manifest.key,
       manifest_sha256: manifest.sha256,
-      metrics: metricsOf(done.metrics),
+      metrics,
     });
     return trainerExit.done;
   }
@@ -249,5 +284,9 @@ function trainingMessage({ train: { counts } }: Dataset): string {
   const left = counts.dropped > 0 ? `; ${counts.dropped} without a token to learn left out` : '';
   return `Training on ${counts.examples} examples, ${counts.labelledTokens} tokens to learn${cut}${left}`;
 }
+
+/** The last evaluation is followed by the answers of the finished model. */
+const samplesAt = ({ evaluation, point, totalSteps }: Extract<TrainEvent, { type: 'evaluation' }>, { row_sparse }: JobSpec): boolean =>
+  row_sparse.sample_every_evals > 0 && evaluation > 0 && evaluation % row_sparse.sample_every_evals === 0 && point.step < totalSteps;
 
 const metricsOf = (metrics: Extract<TrainEvent, { type: 'done' }>['metrics']): CheckpointMetrics => ({ ...metrics });

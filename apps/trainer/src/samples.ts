@@ -1,7 +1,7 @@
-import type { FromTrainer, JobSpec } from '@rowsmith/contracts';
+import type { FromTrainer, JobSpec, SampleTime } from '@rowsmith/contracts';
 import type { CausalLM } from '@rowsmith/engine';
 import type { Text } from './dataset.js';
-import { type StopRequest, stopHere } from './stop-request.js';
+import { type StopRequest, stopRequested } from './stop-request.js';
 import { TrainerError } from './trainer-error.js';
 
 export interface Prompt {
@@ -28,17 +28,43 @@ export async function encodePrompts(
   return prompts;
 }
 
-/** Greedy answers of the model as it is now. Blocks the event loop for each answer; stop requests are honoured between them. */
+export interface Answering {
+  readonly spec: JobSpec;
+  readonly text: Text;
+  readonly stop: StopRequest;
+  readonly send: (message: FromTrainer) => Promise<void>;
+}
+
+/**
+ * Answers of the model as it is now, after `step` steps. Every draw depends on seed, step, prompt and position alone, so a resumed job answers alike. A stop
+ * request is noticed between tokens: it ends the answers, and what was half said is dropped.
+ */
 export async function answer(
-  when: 'before' | 'after',
+  when: SampleTime,
+  step: number,
   model: CausalLM,
   prompts: readonly Prompt[],
-  { spec, text, stop, send }: { spec: JobSpec; text: Text; stop: StopRequest; send: (message: FromTrainer) => Promise<void> },
+  { spec: { seed, row_sparse }, text, stop, send }: Answering,
 ): Promise<void> {
-  for (const prompt of prompts) {
-    await stopHere(stop);
-    const options = { maxNewTokens: spec.row_sparse.sample_max_tokens, stopIds: model.config.eos_token_ids };
-    const completion = await text.tokenizer.decode(model.generate(prompt.ids, options));
-    await send({ type: 'sample', when, prompt: prompt.text, completion });
+  const { sample_temperature: temperature, sample_top_k: topK, sample_top_p: topP } = row_sparse;
+  for (const [prompt, { text: asked, ids }] of prompts.entries()) {
+    const options = {
+      maxNewTokens: row_sparse.sample_max_tokens,
+      stopIds: model.config.eos_token_ids,
+      sampling: { temperature, topK, topP, seed, step, prompt },
+    };
+    const made: number[] = [];
+    const tokens = model.tokens(ids, options);
+    try {
+      while (!(await stopRequested(stop))) {
+        const next = tokens.next();
+        if (next.done) break;
+        made.push(next.value);
+      }
+    } finally {
+      tokens.return();
+    }
+    if (stop.signal.aborted) return;
+    await send({ type: 'sample', when, step, prompt: asked, completion: await text.tokenizer.decode(Int32Array.from(made)) });
   }
 }

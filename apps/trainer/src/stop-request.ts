@@ -26,7 +26,12 @@ export class Stopped extends Error {
 }
 
 /** Lets waiting messages arrive first: TensorFlow's calls block the event loop. */
-export async function stopHere(stop: StopRequest): Promise<void> {
+export async function stopRequested(stop: StopRequest): Promise<boolean> {
   await new Promise<void>((resolve) => setImmediate(resolve));
-  if (stop.signal.aborted) throw new Stopped('stopped before training');
+  return stop.signal.aborted;
+}
+
+/** Throws Stopped. */
+export async function stopHere(stop: StopRequest): Promise<void> {
+  if (await stopRequested(stop)) throw new Stopped('stopped between phases');
 }

@@ -2,7 +2,7 @@ import type { FromTrainer } from '@rowsmith/contracts';
 import { type Attempt, type AttemptFailure, type AttemptStore, type Fenced, modelNameOf } from '@rowsmith/core';
 import { MetricBatch } from './metric-batch.js';
 import type { Persistence } from './persistence.js';
-import { phaseEvent, plannedEvents, resumedEvents, sampleEvent } from './trainer-events.js';
+import { earlyStopEvent, phaseEvent, plannedEvents, resumedEvents, sampleEvent } from './trainer-events.js';
 
 export interface JournalOptions {
   readonly metricsDelayMs: number;
@@ -71,6 +71,9 @@ export class AttemptJournal {
         break;
       case 'sample':
         this.#persist(() => attempts.progress(id, epoch, {}, [sampleEvent(message)]));
+        break;
+      case 'early_stop':
+        this.#persist(() => attempts.progress(id, epoch, {}, [earlyStopEvent(message)]));
         break;
       case 'checkpoint':
         this.flush();

@@ -27,9 +27,15 @@ export function resumedEvents({ step, rejected }: Message<'resumed'>): readonly 
   return [...warnings, { level: 'info', type: 'attempt.started', message, data: { step } }];
 }
 
-export const sampleEvent = ({ when, prompt, completion }: Message<'sample'>): NewEvent => ({
+export const sampleEvent = ({ when, step, prompt, completion }: Message<'sample'>): NewEvent => ({
   level: 'info',
   type: 'sample',
-  message: `Sample ${when} training: ${completion.length > 200 ? `${completion.slice(0, 200)}...` : completion}`,
-  data: { when, prompt, completion },
+  message: `Sample ${when === 'during' ? `at step ${step}` : `${when} training`}: ${completion.length > 200 ? `${completion.slice(0, 200)}...` : completion}`,
+  data: { when, step, prompt, completion },
 });
+
+export function earlyStopEvent({ step, evaluations, best_step, best_valid_loss }: Message<'early_stop'>): NewEvent {
+  const best = best_step === null ? '' : `; the lowest is ${best_valid_loss?.toFixed(4)}, after step ${best_step}`;
+  const message = `Stopped early after step ${count(step)}: validation loss has not improved in ${count(evaluations)} evaluations${best}`;
+  return { level: 'info', type: 'early_stop', message, data: { step, evaluations, best_step, best_valid_loss } };
+}

@@ -67,9 +67,16 @@ export const FromTrainer = Type.Union([
   }),
   message('metric', { point: MetricPoint, total_steps: Type.Integer() }),
   message('sample', {
-    when: Type.Unsafe<'before' | 'after'>(Type.String({ enum: ['before', 'after'] })),
+    when: Type.Unsafe<SampleTime>(Type.String({ enum: ['before', 'during', 'after'] })),
+    step: Type.Integer({ description: 'optimiser steps that the answering model has taken' }),
     prompt: Type.String(),
     completion: Type.String(),
+  }),
+  message('early_stop', {
+    step: Type.Integer(),
+    evaluations: Type.Integer({ description: 'in a row without improvement' }),
+    best_step: nullable(Type.Integer()),
+    best_valid_loss: nullable(Type.Number()),
   }),
   message('checkpoint', {
     step: Type.Integer(),
@@ -93,6 +100,8 @@ export const FromTrainer = Type.Union([
     param: nullable(Type.String()),
   }),
 ]);
+/** Of a sample: before the first step, at an evaluation, or by the model that becomes the adapter. */
+export type SampleTime = 'before' | 'during' | 'after';
 export type FromTrainer = Static<typeof FromTrainer>;
 export type TrainerPhase =
   | 'loading_model'

@@ -14,6 +14,7 @@ export const JobSpec = Type.Object(
     base_sha256: Type.String(),
     training_data: ObjectRef,
     validation_data: nullable(ObjectRef),
+    warm_start: Type.Optional(ObjectRef),
     seed: Type.Integer(),
     hyperparameters: Hyperparameters,
     row_sparse: RowSparseConfig,
