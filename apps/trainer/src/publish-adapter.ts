@@ -12,7 +12,7 @@ import {
   type Verification,
   verifyPeftExport,
 } from '@rowsmith/adapter';
-import type { AdapterManifest, ModuleRows, RowDelta } from '@rowsmith/contracts';
+import type { AdapterManifest, BasePrecision, ModuleRows, RowDelta, RowSparseConfig } from '@rowsmith/contracts';
 import type { LinearInfo, RowValues } from '@rowsmith/engine';
 import type { PackedModel } from '@rowsmith/hf';
 import { readPackedColumns, readPackedRows } from './base-model.js';
@@ -29,10 +29,17 @@ export interface AdapterInput {
   readonly delta: RowDelta;
   /** Rows and columns as the trained model holds them. */
   readonly tunedRows: RowValues;
+  /** undefined: f32. */
+  readonly basePrecision?: BasePrecision | undefined;
 }
 export interface PreparedAdapter {
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly description: Omit<AdapterManifest, 'files'>;
+}
+
+export function basePrecision({ quantization, double_quantization }: RowSparseConfig): BasePrecision | undefined {
+  if (quantization === 'none') return undefined;
+  return quantization === 'nf4' && double_quantization ? 'nf4_double' : quantization;
 }
 
 /** Tokenizer files that travel with an adapter, so that its folder serves on its own. */
@@ -43,7 +50,7 @@ const tokenizerFiles = ['tokenizer.json', 'tokenizer_config.json'];
  * attempt or the time. Throws AdapterError when the export is not exactly what was trained.
  */
 export async function prepareAdapter(input: AdapterInput, dir: string): Promise<PreparedAdapter> {
-  const { packed, delta, binding, step } = input;
+  const { packed, delta, binding, step, basePrecision } = input;
   const { source, config } = packed.index;
   const hub = source.kind === 'hub' ? source : null;
   const { rank, files: peft } = exportPeft(delta, {
@@ -51,6 +58,7 @@ export async function prepareAdapter(input: AdapterInput, dir: string): Promise<
     revision: hub?.revision ?? null,
     baseSha256: binding.base_sha256,
     modelLayers: config.n_layers,
+    basePrecision,
   });
   const files = new Map(peft).set(rowsFileName, encodeRows(delta, binding.base_sha256));
   await mkdir(dir);
@@ -64,6 +72,7 @@ export async function prepareAdapter(input: AdapterInput, dir: string): Promise<
     config_sha256: binding.config_sha256,
     data_sha256: binding.data_sha256,
     step,
+    ...(basePrecision && { base_precision: basePrecision }),
     rank,
     trainable_parameters: Array.from(delta.values()).reduce(
       (sum, { delta: d, columnDelta }) => sum + d.length + (columnDelta?.length ?? 0),

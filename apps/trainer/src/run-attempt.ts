@@ -19,6 +19,7 @@ import {
   planFromIndices,
   planRows,
   planSteps,
+  quantizationOf,
   rowTensors,
   selectedRows,
   type TrainEvent,
@@ -35,7 +36,7 @@ import { Checkpoints } from './checkpoints.js';
 import { type ChosenRows, chosenRows } from './chosen-rows.js';
 import { type Dataset, loadDataset, loadText } from './dataset.js';
 import type { Objects } from './object-files.js';
-import { type AdapterInput, prepareAdapter, publishAdapter } from './publish-adapter.js';
+import { type AdapterInput, basePrecision, prepareAdapter, publishAdapter } from './publish-adapter.js';
 import { findCheckpoint } from './resume.js';
 import { answer, encodePrompts } from './samples.js';
 import { Stopped, type StopRequest, stopHere } from './stop-request.js';
@@ -103,7 +104,10 @@ class AttemptRun {
     const packed = await openBaseModel(model_dir, spec.base_sha256);
     const engine = await openEngine();
     log.info({ op: 'engine', tensorflow: engine.ops.runtime.tensorflowVersion, operators: engine.operators }, 'engine opened');
-    const model = await engine.loadModel(packed, { rowTensors: rowTensors(packed.index.config, spec.row_sparse) });
+    const model = await engine.loadModel(packed, {
+      rowTensors: rowTensors(packed.index.config, spec.row_sparse),
+      quantization: quantizationOf(spec.row_sparse),
+    });
     await stopHere(stop);
 
     await this.#phase('loading_data', 'Reading and encoding the data');
@@ -230,6 +234,7 @@ class AttemptRun {
       step,
       delta,
       tunedRows: tunedRows ?? effectiveRows(model, delta),
+      basePrecision: basePrecision(this.start.spec.row_sparse),
     };
     const prepared = await prepareAdapter(input, join(this.workDir, 'adapter'));
     await stopHere(this.surroundings.stop);
