@@ -3,7 +3,7 @@
  * zero elsewhere, and W + B·A is what was trained (Li & Bhaskara, arXiv 2502.11439: Y = X Wᵀ + X Dᵀ M). Training columns by E [out, c] is B = E and
  * A = one-hot; both together are B = [one-hot | E], A = [D; one-hot], whose product holds D + E, rounded once, where they cross. Scale lora_alpha / r = 1.
  */
-import type { RowDelta } from '@rowsmith/contracts';
+import type { BasePrecision, RowDelta } from '@rowsmith/contracts';
 import { encodeSafetensors, type TensorToWrite } from '@rowsmith/hf';
 import { checkRowDelta } from './check-rows.js';
 import { peftReadme } from './peft-readme.js';
@@ -20,6 +20,8 @@ export interface PeftExportOptions {
   /** Commit of the hub repository, or null. */
   readonly revision: string | null;
   readonly baseSha256: string;
+  /** How the base was held in training; absent: f32. */
+  readonly basePrecision?: BasePrecision | undefined;
   /** Decoder layers of the base model. */
   readonly modelLayers: number;
 }

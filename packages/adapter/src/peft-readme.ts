@@ -1,17 +1,33 @@
-import type { RowDelta } from '@rowsmith/contracts';
+import type { BasePrecision, RowDelta } from '@rowsmith/contracts';
 
 export interface ReadmeInput {
   readonly baseModel: string;
   readonly baseSha256: string;
   readonly rank: number;
   readonly delta: RowDelta;
+  readonly basePrecision?: BasePrecision | undefined;
+}
+
+const precisions: Readonly<Record<BasePrecision, string>> = {
+  nf4: 'NF4 (4 bits, blocks of 64)',
+  nf4_double: 'NF4 (4 bits, blocks of 64, their scales quantised too)',
+  int8: 'int8 (8 bits, one scale a row)',
+};
+
+function precisionNote(precision: BasePrecision | undefined, trained: string): string {
+  if (!precision) return '';
+  return `
+Training read the base's weight matrices in ${precisions[precision]}, the trained ${trained} in float32. The update is relative to the float32 base. Loaded on that base,
+as below, the trained ${trained} are exact and the others are without the quantisation error that training saw. On a base that is loaded quantised, the other weights keep
+their quantisation error and so do the trained ${trained}, which become Q + update instead of W + update: merge into the float32 base where that matters.
+`;
 }
 
 /** Values that vLLM takes for --max-lora-rank. */
 const vllmRanks = [1, 8, 16, 32, 64, 128, 256, 320, 512];
 
 /** No time, job or attempt in it: the same adapter has the same README. */
-export function peftReadme({ baseModel, baseSha256, rank, delta }: ReadmeInput): string {
+export function peftReadme({ baseModel, baseSha256, rank, delta, basePrecision }: ReadmeInput): string {
   const modules = [...delta.values()];
   const rows = modules.reduce((sum, { indices }) => sum + indices.length, 0);
   const columns = modules.reduce((sum, module) => sum + (module.columns?.length ?? 0), 0);
@@ -51,7 +67,7 @@ lora_alpha / r is 1. Merged weights, W + B·A, equal the trained weights exactly
 differs from (W + B·A)·x by rounding only.
 
 The base model is pinned: SHA-256 ${baseSha256} over its configuration and its packed float32 weights.
-
+${precisionNote(basePrecision, trained)}
     from transformers import AutoModelForCausalLM
     from peft import PeftModel
     base = AutoModelForCausalLM.from_pretrained("<folder or hub id of the base model>", dtype="float32")

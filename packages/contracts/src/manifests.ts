@@ -32,6 +32,9 @@ export const CheckpointManifest = Type.Object(
 );
 export type CheckpointManifest = Static<typeof CheckpointManifest>;
 
+export const basePrecisionNames = ['nf4', 'nf4_double', 'int8'] as const;
+export type BasePrecision = (typeof basePrecisionNames)[number];
+
 export const AdapterManifest = Type.Object(
   {
     format: Type.Literal('rowsmith-adapter/1'),
@@ -41,6 +44,14 @@ export const AdapterManifest = Type.Object(
     config_sha256: Type.String(),
     data_sha256: Type.String(),
     step: Type.Integer(),
+    base_precision: Type.Optional(
+      Type.Unsafe<BasePrecision>(
+        Type.String({
+          enum: [...basePrecisionNames],
+          description: 'how the base was held in training; absent: f32. The update is relative to the f32 base all the same',
+        }),
+      ),
+    ),
     rank: Type.Integer({ description: 'r of the LoRA export: largest number of rows in one module' }),
     trainable_parameters: Type.Integer(),
     verification: Type.Object({

@@ -10,6 +10,7 @@ export type {
 } from './models/causal-lm.js';
 export type { CausalLMOptions } from './models/decoder.js';
 export { partsOf, type TrainedPart } from './models/parts.js';
+export { type Quantization, quantizationOf } from './quant/formats.js';
 export { type AppliedRows, applyRows, effectiveRows, type RowValues, removeRows } from './rows/apply-rows.js';
 export { selectedRows, trainableParameters } from './rows/parameter-count.js';
 export { planFromIndices } from './rows/plan-from-indices.js';

@@ -1,9 +1,18 @@
+import type { RowSparseConfig } from '@rowsmith/contracts';
 import type { Handle } from '../runtime/handle.js';
 
 /** How the base's matrices are held. `double`: NF4 only; the block scales in 8 bits too. */
 export interface Quantization {
   readonly kind: 'nf4' | 'int8';
   readonly double: boolean;
+}
+
+/** undefined: as they are. */
+export function quantizationOf({
+  quantization,
+  double_quantization,
+}: Pick<RowSparseConfig, 'quantization' | 'double_quantization'>): Quantization | undefined {
+  return quantization === 'none' ? undefined : { kind: quantization, double: double_quantization };
 }
 
 /** Numbers that share a scale, along the row-major matrix: NF4 as published. */
