@@ -17,7 +17,6 @@ import {
   effectiveRows,
   openEngine,
   planFromIndices,
-  planRows,
   planSteps,
   quantizationOf,
   rowTensors,
@@ -33,6 +32,7 @@ import { openBaseModel } from './base-model.js';
 import type { Channel } from './channel.js';
 import { bindingOf } from './checkpoint-manifest.js';
 import { Checkpoints } from './checkpoints.js';
+import { chooseRows, storeSelection } from './choose-rows.js';
 import { type ChosenRows, chosenRows } from './chosen-rows.js';
 import { type Dataset, loadDataset, loadText } from './dataset.js';
 import type { Objects } from './object-files.js';
@@ -120,8 +120,11 @@ class AttemptRun {
     const begun = found.state ?? (await warmStart(this.store, spec, model.linears, this.workDir));
     await stopHere(stop);
 
-    if (!begun) await this.#phase('scoring', `Choosing rows by ${spec.row_sparse.scorer}`);
-    const plan = begun ? planFromIndices(model, begun.indices, begun.columns) : planRows(engine, model, spec.row_sparse, spec.seed);
+    const choice = { store: this.store, spec, engine, model, examples: dataset.train.examples, workDir: this.workDir, signal: stop.signal };
+    const { clock } = this.surroundings;
+    const phase = (message: string) => this.#phase('scoring', message);
+    const plan = begun ? planFromIndices(model, begun.indices, begun.columns) : await chooseRows({ ...choice, clock, log, phase });
+    if (begun && !found.state) await storeSelection(this.store, spec, plan);
     await this.#send({
       type: 'planned',
       total_steps: totalStepsOf(this.start, dataset),

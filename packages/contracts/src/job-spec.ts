@@ -15,6 +15,22 @@ export const JobSpec = Type.Object(
     training_data: ObjectRef,
     validation_data: nullable(ObjectRef),
     warm_start: Type.Optional(ObjectRef),
+    /** Selection of the job that `row_sparse.reuse_rows_of` names. */
+    reuse_rows: Type.Optional(ObjectRef),
+    mixture: Type.Optional(
+      Type.Array(
+        Type.Object(
+          { file: Type.String(), data: ObjectRef, weight: Type.Number({ exclusiveMinimum: 0 }) },
+          { additionalProperties: false },
+        ),
+        {
+          minItems: 1,
+          description: 'all training files when one weight would not say it; `training_data` is then the first',
+        },
+      ),
+    ),
+    validation_split: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 0.5 })),
+    invalid_sample_skip_percentage: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 100 })),
     seed: Type.Integer(),
     hyperparameters: Hyperparameters,
     row_sparse: RowSparseConfig,
