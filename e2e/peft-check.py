@@ -48,14 +48,16 @@ def largest_difference(ours, theirs):
 
 
 def largest_weight_error(merged, base, rows):
-    """Over all matrices: W_merged against f32(W + D) in the selected rows and W elsewhere."""
+    """Over all matrices: W_merged against f32(W + U), U holding D in the selected rows, E in the selected columns and f32(D + E) where they cross."""
     worst = 0.0
     for name, weight in merged.items():
         module = name.removesuffix(".weight")
-        expected = base[name].clone()
+        update = torch.zeros_like(base[name])
         if f"{module}.indices" in rows:
-            expected[rows.pop(f"{module}.indices").long()] += rows.pop(f"{module}.delta")
-        worst = max(worst, (weight - expected).abs().max().item())
+            update[rows.pop(f"{module}.indices").long()] += rows.pop(f"{module}.delta")
+        if f"{module}.columns" in rows:
+            update[:, rows.pop(f"{module}.columns").long()] += rows.pop(f"{module}.column_delta").T
+        worst = max(worst, (weight - (base[name] + update)).abs().max().item())
     if rows:
         sys.exit(f"rows of modules that the base has not: {', '.join(rows)}")
     return worst
