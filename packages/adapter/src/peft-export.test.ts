@@ -50,6 +50,16 @@ const a = (module: string) => `base_model.model.${module}.lora_A.weight`;
 const b = (module: string) => `base_model.model.${module}.lora_B.weight`;
 
 describe('PEFT export', () => {
+  it('says what base it was trained on where that was not f32, and is otherwise the same', () => {
+    const plain = exportPeft(sampleDelta(), options);
+    const quantised = exportPeft(sampleDelta(), { ...options, basePrecision: 'nf4_double' });
+    expect(text(plain, 'README.md')).not.toContain('quantis');
+    expect(text(quantised, 'README.md')).toContain('NF4 (4 bits, blocks of 64, their scales quantised too)');
+    expect(text(quantised, 'README.md')).toContain('The update is relative to the float32 base.');
+    for (const name of ['adapter_config.json', 'adapter_model.safetensors'])
+      expect(quantised.files.get(name)).toEqual(plain.files.get(name));
+  });
+
   it('is D and a one-hot, every module padded to one rank', async () => {
     const made = exportPeft(sampleDelta(), options);
     expect(made.rank).toBe(3);
