@@ -1,3 +1,4 @@
+export { type DeviceClass, deviceClasses, type EstimateFacts, type JobMemory, memoryOf, workOf } from './estimate-job.js';
 export { type DispatchPlan, type FleetState, planDispatch } from './fair-share.js';
 export * from './fleet-ports.js';
 export { modelNameOf } from './model-name.js';
@@ -5,4 +6,5 @@ export * from './ports.js';
 export { baseLearningRate, type JobFacts, type JobFault, type ResolvedJob, resolveJob, stepsOf } from './resolve-job.js';
 export { type AttemptProgress, decideAfterFailure, type FailureDecision, maxBarrenAttempts } from './retry.js';
 export { canMove, finalStatuses, heldStatuses, isFinal, sourcesOf } from './status.js';
+export * from './tracking-ports.js';
 export * from './webhook-ports.js';

@@ -7,6 +7,7 @@ export { createFileStore } from './file-store.js';
 export { createJobStore } from './job-store.js';
 export { MigrationError, migrateDatabase } from './migrate.js';
 export { createReferenceStore } from './reference-store.js';
+export { createTrackingStore } from './tracking-store.js';
 export { createUploadStore } from './upload-store.js';
 export { createWebhookStore } from './webhook-store.js';
 export { createWorkerStore } from './worker-store.js';
