@@ -1,8 +1,10 @@
 import type { DecoderConfig } from '@rowsmith/contracts';
 import type { DecoderFamily } from './decoder-family.js';
+import { ropeDocument } from './rope.js';
 
-/** config.json in Hugging Face's form, for a model that came without one. */
+/** config.json in Hugging Face's form, for a model that came without one. Reading it again gives the same description. */
 export function hfConfigJson(family: DecoderFamily, c: DecoderConfig): string {
+  const rope = c.ropes?.[0];
   const document = {
     architectures: [family.architectures[0]],
     model_type: family.modelType,
@@ -15,12 +17,8 @@ export function hfConfigJson(family: DecoderFamily, c: DecoderConfig): string {
     vocab_size: c.vocab_size,
     max_position_embeddings: c.max_position_embeddings,
     rms_norm_eps: c.norm_eps,
-    rope_theta: c.rope_theta,
-    rope_scaling: null,
-    hidden_act: 'silu',
-    attention_bias: false,
-    attention_dropout: 0,
-    mlp_bias: false,
+    ...(rope ? { rope_parameters: ropeDocument(rope, c.head_dim) } : { rope_theta: c.rope_theta }),
+    ...family.config.document(c),
     tie_word_embeddings: c.tie_embeddings,
     bos_token_id: c.bos_token_id,
     eos_token_id: c.eos_token_ids.length === 1 ? c.eos_token_ids[0] : c.eos_token_ids,

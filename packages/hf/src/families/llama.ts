@@ -1,90 +1,65 @@
 import type { DecoderFamily } from './decoder-family.js';
+import { llamaGgufTensors } from './gguf-names.js';
+import { llamaLayerRules, wholeRules } from './packed-rules.js';
+import { oneRope, ropeFields } from './rope.js';
 
-/** Llama 2 and 3 without rope scaling, SmolLM, SmolLM2, TinyLlama: RMSNorm, rotary positions (rotate half), grouped-query attention, SwiGLU, no biases. */
+/** Llama 2, 3, 3.1, 3.2, SmolLM, SmolLM2, TinyLlama: RMSNorm, rotary positions (rotate half), grouped-query attention, SwiGLU. */
 export const llama: DecoderFamily = {
   family: 'llama',
   architectures: ['LlamaForCausalLM'],
   modelType: 'llama',
   config: {
-    harmless: [
-      '_name_or_path',
-      'architectures',
-      'model_type',
-      'dtype',
-      'torch_dtype',
-      'transformers_version',
-      'use_cache',
-      'initializer_range',
-      'is_llama_config',
-      'transformers.js_config',
-      'output_attentions',
-      'output_hidden_states',
-      'return_dict',
-    ],
-    fixed: {
-      hidden_act: ['silu'],
-      attention_bias: [false],
-      attention_dropout: [0],
-      mlp_bias: [false],
-      rope_scaling: [null],
-      rope_interleaved: [false],
-      pretraining_tp: [1],
-      quantization_config: [null],
-      partial_rotary_factor: [1],
-      sliding_window: [null],
-      is_encoder_decoder: [false],
-      add_cross_attention: [false],
+    defaults: {
+      vocab_size: 32_000,
+      hidden_size: 4096,
+      intermediate_size: 11_008,
+      num_hidden_layers: 32,
+      num_attention_heads: 32,
+      num_key_value_heads: null,
+      head_dim: null,
+      max_position_embeddings: 2048,
+      rms_norm_eps: 1e-6,
+      rope_theta: 10_000,
+      tie_word_embeddings: false,
+      bos_token_id: 1,
+      eos_token_id: 2,
+      pad_token_id: null,
     },
+    read: [...ropeFields, 'attention_bias', 'mlp_bias'],
+    harmless: ['is_llama_config'],
+    fixed: { hidden_act: ['silu'], rope_interleaved: [false], pretraining_tp: [1], sliding_window: [null] },
+    describe: (fields, base) => ({
+      ...oneRope(fields, base),
+      ...(fields.boolean('attention_bias') ? { qkv_bias: true, o_bias: true } : {}),
+      ...(fields.boolean('mlp_bias') ? { mlp_bias: true } : {}),
+    }),
+    document: (c) => ({
+      hidden_act: 'silu',
+      attention_bias: c.qkv_bias ?? false,
+      attention_dropout: 0,
+      mlp_bias: c.mlp_bias ?? false,
+    }),
   },
   gguf: {
     architecture: 'llama',
-    harmless: ['vocab_size'],
-    fixed: {
-      'rope.scaling.type': ['none'],
-      'rope.scaling.factor': [0, 1],
-      expert_count: [0],
-      expert_used_count: [0],
-      'attention.causal': [true],
-      'attention.sliding_window': [0],
-    },
-    tensors: {
-      'model.embed_tokens': 'token_embd',
-      'model.norm': 'output_norm',
-      lm_head: 'output',
-      'model.layers.{i}.input_layernorm': 'blk.{i}.attn_norm',
-      'model.layers.{i}.self_attn.q_proj': 'blk.{i}.attn_q',
-      'model.layers.{i}.self_attn.k_proj': 'blk.{i}.attn_k',
-      'model.layers.{i}.self_attn.v_proj': 'blk.{i}.attn_v',
-      'model.layers.{i}.self_attn.o_proj': 'blk.{i}.attn_output',
-      'model.layers.{i}.post_attention_layernorm': 'blk.{i}.ffn_norm',
-      'model.layers.{i}.mlp.gate_proj': 'blk.{i}.ffn_gate',
-      'model.layers.{i}.mlp.up_proj': 'blk.{i}.ffn_up',
-      'model.layers.{i}.mlp.down_proj': 'blk.{i}.ffn_down',
-    },
+    read: [],
+    harmless: [],
+    fixed: { expert_count: [0], expert_used_count: [0], 'attention.sliding_window': [0] },
+    tensors: llamaGgufTensors,
     interleaved: ['model.layers.{i}.self_attn.q_proj', 'model.layers.{i}.self_attn.k_proj'],
-  },
-  packed: {
-    whole: {
-      embed: { from: ['model.embed_tokens'], shape: (c) => [c.vocab_size, c.hidden_size], rows: (c) => [c.vocab_size] },
-      final_norm: { from: ['model.norm'], shape: (c) => [c.hidden_size], rows: (c) => [c.hidden_size] },
-      lm_head: { from: ['lm_head'], shape: (c) => [c.vocab_size, c.hidden_size], rows: (c) => [c.vocab_size], untiedOnly: true },
-    },
-    layer: {
-      attn_norm: { from: ['input_layernorm'], shape: (c) => [c.hidden_size], rows: (c) => [c.hidden_size] },
-      qkv: {
-        from: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
-        shape: (c) => [(c.n_heads + 2 * c.n_kv_heads) * c.head_dim, c.hidden_size],
-        rows: (c) => [c.n_heads * c.head_dim, c.n_kv_heads * c.head_dim, c.n_kv_heads * c.head_dim],
-      },
-      o: { from: ['self_attn.o_proj'], shape: (c) => [c.hidden_size, c.n_heads * c.head_dim], rows: (c) => [c.hidden_size] },
-      mlp_norm: { from: ['post_attention_layernorm'], shape: (c) => [c.hidden_size], rows: (c) => [c.hidden_size] },
-      gate_up: {
-        from: ['mlp.gate_proj', 'mlp.up_proj'],
-        shape: (c) => [2 * c.intermediate_size, c.hidden_size],
-        rows: (c) => [c.intermediate_size, c.intermediate_size],
-      },
-      down: { from: ['mlp.down_proj'], shape: (c) => [c.hidden_size, c.intermediate_size], rows: (c) => [c.hidden_size] },
+    described: ['rope_freqs.weight'],
+    describe: (file) => {
+      const attention = ['q', 'k', 'v', 'output'].filter((name) => file.hasTensor(`blk.0.attn_${name}.bias`));
+      const mlp = ['gate', 'up', 'down'].filter((name) => file.hasTensor(`blk.0.ffn_${name}.bias`));
+      if (attention.length % 4 !== 0) throw file.refuse(`has biases for attn_${attention.join(', attn_')} only`);
+      if (mlp.length % 3 !== 0) throw file.refuse(`has biases for ffn_${mlp.join(', ffn_')} only`);
+      return {
+        ...(attention.length > 0 ? { qkv_bias: true, o_bias: true } : {}),
+        ...(mlp.length > 0 ? { mlp_bias: true } : {}),
+      };
     },
   },
+  packed: { whole: wholeRules, layer: llamaLayerRules },
+  normsPlusOne: false,
   unusedTensors: ['model.layers.{i}.self_attn.rotary_emb.inv_freq'],
 };

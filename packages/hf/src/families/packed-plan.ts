@@ -26,29 +26,32 @@ export function packedPlan(family: DecoderFamily, config: DecoderConfig, source:
     const shape = rule.shape(config);
     const width = shape[1] ?? 1;
     const parts = rule.rows(config).map((rows, p) => {
-      const from = `${sources[p]}.weight`;
-      const wanted = shape.length === 1 ? [rows] : [rows, width];
+      const from = sources[p] as string;
+      const needed = shape.length === 1 ? [rows] : [rows, width];
       const found = source.tensors.get(from);
       if (found === undefined) throw new ModelError('bad_weights', `tensor ${from} is missing`, { file });
-      if (found.shape.join() !== wanted.join()) {
-        throw new ModelError('bad_weights', `tensor ${from} has shape [${found.shape}], the config needs [${wanted}]`, { file });
+      if (found.shape.join() !== needed.join()) {
+        throw new ModelError('bad_weights', `tensor ${from} has shape [${found.shape}], the config needs [${needed}]`, { file });
       }
       used.add(from);
       return { name: from, rows, width };
     });
     return { name, shape, parts };
   };
+  const wanted = ([, rule]: readonly [string, PackedRule]) => rule.when?.(config) ?? true;
   const wholes = Object.entries(family.packed.whole)
-    .filter(([, rule]) => !(rule.untiedOnly && config.tie_embeddings))
+    .filter(wanted)
     .map(([name, rule]) => tensor(name, rule, rule.from));
   const layers = Array.from({ length: config.n_layers }, (_, i) =>
-    Object.entries(family.packed.layer).map(([name, rule]) =>
-      tensor(
-        `layers.${i}.${name}`,
-        rule,
-        rule.from.map((from) => atLayer(layerPrefix, i) + from),
+    Object.entries(family.packed.layer)
+      .filter(wanted)
+      .map(([name, rule]) =>
+        tensor(
+          `layers.${i}.${name}`,
+          rule,
+          rule.from.map((from) => atLayer(layerPrefix, i) + from),
+        ),
       ),
-    ),
   ).flat();
   refuseUnknown(family, config, source, used, file);
   const [embed, ...rest] = wholes as [PlannedTensor, ...PlannedTensor[]];

@@ -6,6 +6,7 @@ import { openSafetensors } from '../safetensors/read.js';
 import { openSharded, shardNames } from '../safetensors/sharded.js';
 import { templateSource } from '../text/chat-template.js';
 import { tokenizerFromJson } from '../text/tokenizer.js';
+import { normsPlusOne } from './norms-plus-one.js';
 import { readHfConfig } from './read-config.js';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -35,14 +36,14 @@ export async function importFolder(dir: string, origin?: FolderOrigin): Promise<
       file: 'tokenizer.json',
     });
   }
-  const tensors = await files.open();
+  const stored = await files.open();
   return {
     kind: origin?.kind ?? 'folder',
     name,
     revision: origin?.revision ?? null,
     family,
     config,
-    tensors,
+    tensors: family.normsPlusOne ? normsPlusOne(stored) : stored,
     weightFiles: files.names.map((label) => ({ label, path: join(dir, label) })),
     documents: { 'config.json': raw, 'tokenizer.json': tokenizerJson, 'tokenizer_config.json': await tokenizerConfig(dir) },
   };

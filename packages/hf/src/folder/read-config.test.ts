@@ -45,11 +45,16 @@ describe('readHfConfig', () => {
   });
 
   const refused: Record<string, Record<string, unknown>> = {
-    'rope_scaling = ': { rope_scaling: { type: 'linear', factor: 2 } },
-    'rope_parameters.rope_type = ': { rope_parameters: { rope_type: 'llama3', rope_theta: 1 } },
+    'rope_scaling is not an object': { rope_scaling: 'linear' },
+    'rope_scaling.type = ': { rope_scaling: { type: 'dynamic', factor: 2 } },
+    'rope_scaling.rope_type = ': { rope_scaling: { rope_type: 'su', factor: 2 } },
+    'rope_scaling.rope_type and rope_scaling.type disagree': { rope_scaling: { rope_type: 'linear', type: 'llama3', factor: 2 } },
+    'rope_scaling.beta_fast = ': { rope_scaling: { rope_type: 'linear', factor: 2, beta_fast: 32 } },
+    'rope_scaling and rope_parameters are both': { rope_scaling: { rope_type: 'linear', factor: 2 }, rope_parameters: { rope_theta: 1 } },
+    'rope_parameters.rope_type = ': { rope_parameters: { rope_type: 'yarn', rope_theta: 1, factor: 4 } },
+    'rope_parameters.full_attention = ': { rope_parameters: { full_attention: { rope_theta: 1 } } },
     'rope_parameters.factor = ': { rope_parameters: { rope_theta: 1, factor: 2 } },
-    'attention_bias = ': { attention_bias: true },
-    'mlp_bias = ': { mlp_bias: true },
+    'partial_rotary_factor = ': { partial_rotary_factor: 0.5 },
     'hidden_act = ': { hidden_act: 'gelu' },
     'quantization_config = ': { quantization_config: { bits: 4 } },
     'sliding_window = ': { sliding_window: 4096 },
@@ -57,8 +62,9 @@ describe('readHfConfig', () => {
     'field "num_experts"': { num_experts: 8 },
     'field "auto_map"': { auto_map: { AutoModel: 'x.py' } },
     'field "logit_scale"': { logit_scale: 0.5 },
-    'architectures = ': { architectures: ['MistralForCausalLM'] },
+    'architectures = ': { architectures: ['Gemma3ForConditionalGeneration'] },
     'model_type "mistral"': { model_type: 'mistral' },
+    'model_type "llama"': { architectures: ['MistralForCausalLM'] },
   };
   for (const [message, change] of Object.entries(refused)) {
     it(`refuses by name: ${message}`, () => {

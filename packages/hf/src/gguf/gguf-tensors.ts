@@ -2,7 +2,7 @@ import type { ByteSource } from '../byte-source.js';
 import { ModelError } from '../errors.js';
 import { rowWidth, type TensorInfo, type TensorSource } from '../tensor-source.js';
 import { dequantise } from './dequantise.js';
-import type { GgufHeader } from './header.js';
+import type { GgufTensor } from './header.js';
 
 /**
  * llama.cpp stores the q and k rows of this family with the two halves of each head interleaved. Undone here: row s*D/2 + j of a head in
@@ -20,31 +20,36 @@ function deinterleave(rows: Float32Array, width: number, headDim: number): Float
   return out;
 }
 
+/** A tensor and the file that holds it: models may be split over several. */
+export interface FiledTensor extends GgufTensor {
+  readonly source: ByteSource;
+}
+
+/** Rows [start, start + count), dequantised. */
+export async function storedRows({ source, shape, type, offset }: FiledTensor, start: number, count: number): Promise<Float32Array> {
+  const width = rowWidth(shape);
+  const perElement = type.bytes / type.elements;
+  const bytes = await source.read(offset + start * width * perElement, count * width * perElement);
+  const out = new Float32Array(count * width);
+  dequantise(type.name, bytes, out);
+  return out;
+}
+
 /**
- * The tensors of a GGUF file under Hugging Face names. names: Hugging Face name -> file name;
- * headDim > 0 for the names in `interleaved`. Takes over `source`: close() closes it.
+ * The tensors of GGUF files under Hugging Face names. interleaved: names whose heads of `headDim` rows are to be put in order.
+ * close: what becomes of the files.
  */
 export function ggufTensors(
-  source: ByteSource,
-  header: GgufHeader,
-  names: ReadonlyMap<string, string>,
+  named: ReadonlyMap<string, FiledTensor>,
   interleaved: ReadonlySet<string>,
   headDim: number,
+  close: () => Promise<void>,
 ): TensorSource {
-  const tensors = new Map<string, TensorInfo>();
-  for (const [name, inFile] of names) {
-    const tensor = header.tensors.get(inFile);
-    if (tensor) tensors.set(name, { shape: tensor.shape, dtype: tensor.type.name });
-  }
-  async function stored(name: string, start: number, count: number): Promise<Float32Array> {
-    const tensor = header.tensors.get(names.get(name) ?? '');
-    if (!tensor) throw new ModelError('bad_weights', `has no tensor for ${name}`, { file: source.file });
-    const width = rowWidth(tensor.shape);
-    const perElement = tensor.type.bytes / tensor.type.elements;
-    const bytes = await source.read(tensor.offset + start * width * perElement, count * width * perElement);
-    const out = new Float32Array(count * width);
-    dequantise(tensor.type.name, bytes, out);
-    return out;
+  const tensors = new Map<string, TensorInfo>([...named].map(([name, { shape, type }]) => [name, { shape, dtype: type.name }]));
+  function stored(name: string, start: number, count: number): Promise<Float32Array> {
+    const tensor = named.get(name);
+    if (!tensor) throw new ModelError('bad_weights', `there is no tensor for ${name}`);
+    return storedRows(tensor, start, count);
   }
   return {
     tensors,
@@ -56,6 +61,6 @@ export function ggufTensors(
       const heads = deinterleave(await stored(name, first, last - first), width, headDim);
       return heads.subarray((start - first) * width, (start - first + count) * width);
     },
-    close: () => source.close(),
+    close,
   };
 }

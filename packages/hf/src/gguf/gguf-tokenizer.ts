@@ -14,7 +14,7 @@ const control = 3;
 const userDefined = 4;
 
 /** tokenizer.json and tokenizer_config.json from a GGUF file's metadata, so that ids equal the original tokenizer's. Byte-level BPE only. */
-export function ggufTokenizer(metadata: Metadata): RebuiltTokenizer {
+export function ggufTokenizer(metadata: Metadata, _gguf?: unknown): RebuiltTokenizer {
   const refuse = (message: string) => new ModelError('unsupported', message, { file: metadata.file });
   const model = metadata.string('tokenizer.ggml.model');
   if (model !== 'gpt2') {

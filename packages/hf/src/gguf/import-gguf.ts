@@ -1,45 +1,37 @@
-import { basename } from 'node:path';
-import type { DecoderConfig } from '@rowsmith/contracts';
-import { ByteSource } from '../byte-source.js';
 import { ModelError } from '../errors.js';
-import { families } from '../families/decoder-family.js';
+import type { DecoderFamily, GgufDescription } from '../families/decoder-family.js';
+import { families } from '../families/families.js';
 import type { ImportedModel } from '../imported-model.js';
 import { ggufConfig } from './gguf-config.js';
-import { ggufTensors } from './gguf-tensors.js';
+import { openGguf } from './gguf-files.js';
+import { type FiledTensor, ggufTensors, storedRows } from './gguf-tensors.js';
 import { ggufTokenizer } from './gguf-tokenizer.js';
-import { type GgufHeader, readGgufHeader } from './header.js';
-import { Metadata } from './metadata.js';
+import type { Metadata } from './metadata.js';
 
-/** Opens one GGUF file as a model. Everything but the weights is read and checked here. */
+/** Opens a GGUF file, or all parts of a split one, as a model. Everything but the weights is read and checked here. */
 export async function importGguf(path: string): Promise<ImportedModel> {
-  const file = basename(path);
-  const source = await ByteSource.open(path, file);
+  const { metadata, tensors, files, close } = await openGguf(path);
   try {
-    const header = await readGgufHeader(source);
-    const metadata = new Metadata(header.metadata, file);
-    if (metadata.number('split.count', 1) > 1) {
-      throw new ModelError('unsupported', 'is one part of a split model; join the parts first (llama-gguf-split --merge)', { file });
+    const { family, gguf } = findFamily(metadata);
+    const tokenizer = ggufTokenizer(metadata, gguf);
+    const described = new Map<string, Float32Array>();
+    for (const name of gguf.described) {
+      const tensor = tensors.get(name);
+      if (!tensor) continue;
+      if (tensor.shape.length !== 1) throw new ModelError('bad_gguf', `tensor ${name} is not a vector`, { file: metadata.file });
+      described.set(name, await storedRows(tensor, 0, tensor.shape[0] as number));
     }
-    const architecture = metadata.string('general.architecture');
-    const family = families.find((f) => f.gguf.architecture === architecture);
-    if (!family) {
-      const known = families.map((f) => f.gguf.architecture).join(', ');
-      throw new ModelError('unsupported', `general.architecture ${JSON.stringify(architecture)} is not supported (supported: ${known})`, {
-        file,
-      });
-    }
-    const tokenizer = ggufTokenizer(metadata);
-    const { config, document } = ggufConfig(family, metadata, header, tokenizer.size);
-    const names = tensorNames(family.gguf.tensors, config.n_layers, header);
-    const interleaved = new Set([...names.keys()].filter((n) => family.gguf.interleaved.some((i) => sameName(i, n))));
+    const { config, document } = ggufConfig(family, gguf, metadata, tensors, described, tokenizer.size);
+    const named = hfNames(gguf, config.n_layers, tensors);
+    const interleaved = new Set([...named.keys()].filter((n) => gguf.interleaved.some((i) => sameName(i, n))));
     return {
       kind: 'gguf',
-      name: file,
+      name: metadata.file,
       revision: null,
       family,
       config,
-      tensors: ggufTensors(source, header, names, interleaved, config.head_dim),
-      weightFiles: [{ label: file, path }],
+      tensors: ggufTensors(named, interleaved, config.head_dim, close),
+      weightFiles: files,
       documents: {
         'config.json': document,
         'tokenizer.json': tokenizer.tokenizerJson,
@@ -47,23 +39,31 @@ export async function importGguf(path: string): Promise<ImportedModel> {
       },
     };
   } catch (error) {
-    await source.close();
+    await close();
     throw error;
   }
 }
 
-const sameName = (pattern: string, name: string) => name.replace(/\.layers\.\d+\./, '.layers.{i}.') === `${pattern}.weight`;
+function findFamily(metadata: Metadata): { readonly family: DecoderFamily; readonly gguf: GgufDescription } {
+  const architecture = metadata.string('general.architecture');
+  for (const family of families) if (family.gguf?.architecture === architecture) return { family, gguf: family.gguf };
+  const known = families.flatMap((f) => f.gguf?.architecture ?? []).join(', ');
+  throw new ModelError('unsupported', `general.architecture ${JSON.stringify(architecture)} is not supported (supported: ${known})`, {
+    file: metadata.file,
+  });
+}
 
-/** Hugging Face name -> file name for every tensor in the file; what has no Hugging Face name keeps its own, and is refused when the plan is made. */
-function tensorNames(
-  patterns: Readonly<Record<string, string>>,
-  layers: DecoderConfig['n_layers'],
-  header: GgufHeader,
-): Map<string, string> {
+const kinds = ['weight', 'bias'];
+const sameName = (pattern: string, name: string) =>
+  kinds.some((kind) => name.replace(/\.layers\.\d+\./, '.layers.{i}.') === `${pattern}.${kind}`);
+
+/** Tensors under Hugging Face names; what has no such name keeps its own, and is refused when the plan is made. */
+function hfNames(gguf: GgufDescription, layers: number, tensors: ReadonlyMap<string, FiledTensor>): Map<string, FiledTensor> {
   const toHf = new Map<string, string>();
-  for (const [hf, gguf] of Object.entries(patterns)) {
+  for (const [hf, inFile] of Object.entries(gguf.tensors)) {
     const times = hf.includes('{i}') ? layers : 1;
-    for (let i = 0; i < times; i++) toHf.set(`${gguf.replace('{i}', String(i))}.weight`, `${hf.replace('{i}', String(i))}.weight`);
+    for (let i = 0; i < times; i++)
+      for (const kind of kinds) toHf.set(`${inFile.replace('{i}', String(i))}.${kind}`, `${hf.replace('{i}', String(i))}.${kind}`);
   }
-  return new Map([...header.tensors.keys()].map((name) => [toHf.get(name) ?? name, name]));
+  return new Map([...tensors].filter(([name]) => !gguf.described.includes(name)).map(([name, tensor]) => [toHf.get(name) ?? name, tensor]));
 }

@@ -97,7 +97,7 @@ async function hashSource(model: ImportedModel, onProgress: OnProgress): Promise
 /** Last part of a hub id, base name of a folder or file; extension and quantisation suffix dropped; lower case. */
 export function defaultModelId(name: string): string {
   const last = name.split('/').pop() ?? name;
-  const stem = last.replace(/\.gguf$/i, '').replace(/[.-](?:I?Q\d\w*|B?F16|F32)$/i, '');
+  const stem = last.replace(/(?:-\d{5}-of-\d{5})?\.gguf$/i, '').replace(/[.-](?:I?Q\d\w*|B?F16|F32)$/i, '');
   return stem
     .toLowerCase()
     .replace(/[^a-z0-9._-]+/g, '-')
