@@ -5,7 +5,8 @@ import { Redis } from 'ioredis';
 
 export type QueueBackend = { readonly redisUrl: string } | { readonly databaseUrl: string };
 
-export const queueName = 'train';
+/** One queue per device class: BullMQ cannot choose among messages, so matching is done before one is added. */
+export const queueName = (deviceClass: string): string => `train.${deviceClass}`;
 /** Connections of a process to Postgres: BullMQ's own pool, beside the one of the tables. */
 const poolSize = 4;
 const postgres = withBackend(createPostgresBackend);
@@ -31,12 +32,12 @@ export interface OpenQueue {
   close(): Promise<void>;
 }
 
-export function openQueue(backend: QueueBackend, onError: (error: Error) => void): OpenQueue {
+export function openQueue(backend: QueueBackend, name: string, onError: (error: Error) => void): OpenQueue {
   const redis = 'redisUrl' in backend ? redisConnection(backend.redisUrl) : null;
   const queue =
     'redisUrl' in backend
-      ? new Queue<Wake>(queueName, { connection: redis as Redis })
-      : new postgres.Queue<Wake>(queueName, { connection: { connectionString: backend.databaseUrl, max: poolSize } });
+      ? new Queue<Wake>(name, { connection: redis as Redis })
+      : new postgres.Queue<Wake>(name, { connection: { connectionString: backend.databaseUrl, max: poolSize } });
   queue.on('error', onError);
   return {
     add: async (runId, options) => {
@@ -59,6 +60,8 @@ export interface WorkerTiming {
   readonly stalledEveryMs: number;
   /** How long an idle worker waits before it looks by itself. */
   readonly drainSeconds: number;
+  /** Between two looks at the server's clock. */
+  readonly clockEveryMs: number;
 }
 export interface WorkerHandlers {
   readonly message: (runId: string, messageId: string) => Promise<void>;
@@ -67,10 +70,13 @@ export interface WorkerHandlers {
 }
 export interface OpenWorker {
   waitUntilReady(): Promise<void>;
+  /** Takes no more messages; the one in hand goes on. */
+  pause(): Promise<void>;
+  resume(): void;
   close(force: boolean): Promise<void>;
 }
 
-export function openWorker(backend: QueueBackend, timing: WorkerTiming, handlers: WorkerHandlers): OpenWorker {
+export function openWorker(backend: QueueBackend, name: string, timing: WorkerTiming, handlers: WorkerHandlers): OpenWorker {
   const options = {
     concurrency: 1,
     lockDuration: timing.lockMs,
@@ -84,14 +90,16 @@ export function openWorker(backend: QueueBackend, timing: WorkerTiming, handlers
   const redis = 'redisUrl' in backend ? redisConnection(backend.redisUrl) : null;
   const worker =
     'redisUrl' in backend
-      ? new Worker<Wake>(queueName, process, { ...options, connection: redis as Redis })
-      : new postgres.Worker<Wake>(queueName, process, { ...options, connection: { connectionString: backend.databaseUrl, max: poolSize } });
+      ? new Worker<Wake>(name, process, { ...options, connection: redis as Redis })
+      : new postgres.Worker<Wake>(name, process, { ...options, connection: { connectionString: backend.databaseUrl, max: poolSize } });
   worker.on('error', handlers.error);
   worker.on('lockRenewalFailed', handlers.locksLost);
   return {
     waitUntilReady: async () => {
       await worker.waitUntilReady();
     },
+    pause: () => worker.pause(true),
+    resume: () => worker.resume(),
     close: async (force) => {
       await worker.close(force);
       redis?.disconnect();

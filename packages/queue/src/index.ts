@@ -1,2 +1,4 @@
 export { migrateQueue, type QueueBackend, QueueUnavailableError, type WorkerTiming } from './backend.js';
-export { createWakeConsumer, createWakeQueue, productionTiming, type QueueOptions } from './wake-queue.js';
+export { ClockSkewError } from './clock.js';
+export { createWakeConsumer, productionTiming, type WakeConsumerOptions } from './wake-consumer.js';
+export { createWakeQueue, type QueueOptions, type WakeQueueOptions } from './wake-queue.js';

@@ -1,61 +1,73 @@
-import type { WakeConsumer, WakeHandler, WakeQueue } from '@rowsmith/core';
-import { openQueue, openWorker, type QueueBackend, type WorkerTiming, waitForBackend } from './backend.js';
+import type { WakeQueue } from '@rowsmith/core';
+import { type OpenQueue, openQueue, type QueueBackend, queueName, waitForBackend } from './backend.js';
+import { removeFutureSweeps } from './clock.js';
 
-/** All wake-ups have one: BullMQ runs messages without a priority before all that have one. */
-const priority = 100;
+/** BullMQ's runs from 1, the first; messages without one run before all that have one, so every message has one. */
+const messagePriority = (priority: number): number => 101 - Math.min(100, Math.max(0, Math.round(priority)));
+const usualPriority = 50;
 const probeMs = 2_000;
-
-export const productionTiming: WorkerTiming = { lockMs: 60_000, stalledEveryMs: 30_000, drainSeconds: 5 };
 
 export interface QueueOptions {
   /** Ends the waiting for the backend. */
   readonly signal?: AbortSignal;
   readonly onError?: (error: Error) => void;
 }
+export interface WakeQueueOptions extends QueueOptions {
+  /** Whose workers are woken when nobody says. */
+  readonly defaultDeviceClass?: string;
+}
 
 /** Waits for the backend first. Messages are removed when handled, so a job that is still queued can be announced again under the same number. */
-export async function createWakeQueue(backend: QueueBackend, options: QueueOptions = {}): Promise<WakeQueue> {
-  await waitForBackend(backend, options.signal ?? AbortSignal.timeout(60_000));
-  const queue = openQueue(backend, options.onError ?? (() => undefined));
-  await queue.waitUntilReady();
+export async function createWakeQueue(backend: QueueBackend, options: WakeQueueOptions = {}): Promise<WakeQueue> {
+  const { defaultDeviceClass = 'cpu', onError = () => undefined } = options;
+  const open = new Map<string, Promise<OpenQueue>>();
+  const queueOf = (deviceClass: string, signal: AbortSignal): Promise<OpenQueue> => {
+    const known = open.get(deviceClass);
+    if (known !== undefined) return known;
+    const opening = openReady(backend, queueName(deviceClass), signal, onError);
+    open.set(deviceClass, opening);
+    // One that never became ready never will: the next call begins anew.
+    opening.catch(() => open.delete(deviceClass));
+    return opening;
+  };
+  await queueOf(defaultDeviceClass, options.signal ?? AbortSignal.timeout(60_000));
+  const soon = () => AbortSignal.timeout(probeMs);
   return {
-    wake: (jobId, dispatchNo) =>
-      queue.add(jobId, { jobId: `${jobId}-${dispatchNo}`, priority, removeOnComplete: true, removeOnFail: true }),
+    async wake(jobId, dispatchNo, { deviceClasses = [], priority = usualPriority } = {}) {
+      for (const deviceClass of deviceClasses.length > 0 ? deviceClasses : [defaultDeviceClass]) {
+        const queue = await queueOf(deviceClass, soon());
+        await queue.add(jobId, {
+          ...{ jobId: `${jobId}-${dispatchNo}`, priority: messagePriority(priority) },
+          ...{ removeOnComplete: true, removeOnFail: true },
+        });
+      }
+    },
+    repair: () => removeFutureSweeps(backend),
     async ready() {
-      const answer = queue.countWaiting().then(
-        () => true,
-        () => false,
-      );
+      const answer = queueOf(defaultDeviceClass, soon())
+        .then((queue) => queue.countWaiting())
+        .then(
+          () => true,
+          () => false,
+        );
       const silence = new Promise<false>((late) => setTimeout(() => late(false), probeMs).unref());
       return Promise.race([answer, silence]);
     },
-    close: () => queue.close(),
+    async close() {
+      for (const queue of await Promise.allSettled(open.values())) if (queue.status === 'fulfilled') await queue.value.close();
+    },
   };
 }
 
-/** One message at a time. The handler's signal aborts when the lock was lost: somebody else may hold the job now. */
-export async function createWakeConsumer(
-  backend: QueueBackend,
-  handle: WakeHandler,
-  options: QueueOptions & { readonly timing?: WorkerTiming } = {},
-): Promise<WakeConsumer> {
-  await waitForBackend(backend, options.signal ?? AbortSignal.timeout(60_000));
-  const running = new Map<string, AbortController>();
-  const worker = openWorker(backend, options.timing ?? productionTiming, {
-    async message(jobId, messageId) {
-      const lost = new AbortController();
-      running.set(messageId, lost);
-      try {
-        await handle(jobId, lost.signal);
-      } finally {
-        running.delete(messageId);
-      }
-    },
-    error: options.onError ?? (() => undefined),
-    locksLost(messageIds) {
-      for (const id of messageIds) running.get(id)?.abort(new Error('the lock on the wake-up was lost'));
-    },
-  });
-  await worker.waitUntilReady();
-  return { close: (force = false) => worker.close(force) };
+/** Ready, or nothing: what BullMQ made while the server was away stays useless on Postgres. */
+async function openReady(backend: QueueBackend, name: string, signal: AbortSignal, onError: (error: Error) => void): Promise<OpenQueue> {
+  await waitForBackend(backend, signal);
+  const queue = openQueue(backend, name, onError);
+  try {
+    await queue.waitUntilReady();
+  } catch (error) {
+    await queue.close().catch(() => undefined);
+    throw error;
+  }
+  return queue;
 }

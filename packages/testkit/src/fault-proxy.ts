@@ -10,7 +10,8 @@ export interface FaultProxy {
   stop(): Promise<void>;
 }
 
-export async function startFaultProxy(targetPort: number): Promise<FaultProxy> {
+/** `port` 0 takes a free one. */
+export async function startFaultProxy(targetPort: number, port = 0): Promise<FaultProxy> {
   let cutAfter: number | null = null;
   let cuts = 0;
   const sockets = new Set<Socket>();
@@ -42,7 +43,7 @@ export async function startFaultProxy(targetPort: number): Promise<FaultProxy> {
       else client.write(passed, end);
     });
   });
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  await new Promise<void>((listening) => server.listen(port, '127.0.0.1', listening));
   const address = server.address();
   return {
     port: typeof address === 'object' && address ? address.port : 0,

@@ -9,7 +9,7 @@ let api: TestApi;
 let closeConsumer: () => Promise<void>;
 beforeAll(async () => {
   api = await openTestApi({ control: { everyMs: 50, staleMs } });
-  const timing = { lockMs: 1_500, stalledEveryMs: 1_000, drainSeconds: 1 };
+  const timing = { lockMs: 1_500, stalledEveryMs: 1_000, drainSeconds: 1, clockEveryMs: 5_000 };
   const consumer = await createWakeConsumer({ databaseUrl: api.databaseUrl }, async (jobId) => void wakes.push(jobId), { timing });
   closeConsumer = () => consumer.close(true);
 });

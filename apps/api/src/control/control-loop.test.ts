@@ -21,11 +21,12 @@ function ports(broken: string | null = null) {
         return true;
       },
       requeueLost: () => call('requeueLost', 1),
+      release: () => call('release', { released: 0, preempted: 0 }),
       waiting: () => call('waiting', []),
       withoutResultFile: () => call('withoutResultFile', []),
       setResultFile: never,
     },
-    queue: { wake: never, ready: never, close: never },
+    queue: { wake: never, repair: () => call('repair', 0), ready: never, close: never },
     tidy: () => call('tidy', undefined),
     files: { insert: never, get: never, list: never, delete: never, findings: never, expired: never },
     jobs: { metrics: never },
@@ -46,10 +47,10 @@ function ports(broken: string | null = null) {
 }
 
 test('one failing part does not keep the others from their work', async () => {
-  for (const part of ['requeueLost', 'waiting', 'withoutResultFile', 'tidy']) {
+  for (const part of ['requeueLost', 'release', 'repair', 'waiting', 'withoutResultFile', 'tidy']) {
     const { deps, calls, warnings } = ports(part);
     await controlRound(deps);
-    expect(calls).toEqual(['requeueLost', 'withoutResultFile', 'tidy', 'waiting']);
+    expect(calls).toEqual(['requeueLost', 'withoutResultFile', 'tidy', 'release', 'repair', 'waiting']);
     expect(warnings).toHaveLength(1);
   }
 });

@@ -1,6 +1,6 @@
 /**
  * The control plane's loop. The tables decide and the queue only wakes workers, so whatever a crash or a wiped queue has lost is put back here:
- * queued jobs are announced (again), silent attempts are taken from their workers, and result files that nobody asked for yet are made.
+ * queued jobs are let go as there are places, and announced (again), silent attempts are taken from their workers, and result files that nobody asked for yet are made.
  * Every API process runs it; a database lock lets one of them lead at a time.
  */
 import type { DispatchStore, WakeQueue } from '@rowsmith/core';
@@ -30,6 +30,9 @@ export interface ControlLoop {
   stop(): Promise<void>;
 }
 
+/** Workers beat every 5 s. */
+const workerSilenceMs = 30_000;
+
 /** One round; each part is tried even if another failed. */
 export async function controlRound(deps: ControlDeps, { staleMs = 30_000, batch = 100 }: ControlOptions = {}): Promise<void> {
   const part = async (name: string, work: () => Promise<void>) => {
@@ -47,9 +50,18 @@ export async function controlRound(deps: ControlDeps, { staleMs = 30_000, batch 
     for (const job of await deps.dispatch.withoutResultFile(batch)) await makeResultFile(deps, job);
   });
   await part('tidy', () => deps.tidy(batch));
+  await part('release jobs', async () => {
+    const { released, preempted } = await deps.dispatch.release(workerSilenceMs);
+    if (preempted > 0) deps.log.info({ released, preempted }, 'jobs of higher priority wait: attempts were asked to make room');
+  });
+  await part('repair the queue', async () => {
+    const repaired = await deps.queue.repair();
+    if (repaired > 0) deps.log.warn({ repaired }, 'marks of a clock that was ahead were taken out of the queue');
+  });
   // Last: a queue that does not answer may take its time to say so.
   await part('wake workers', async () => {
-    for (const { jobId, dispatchNo } of await deps.dispatch.waiting(batch)) await deps.queue.wake(jobId, dispatchNo);
+    for (const { jobId, dispatchNo, deviceClasses, priority } of await deps.dispatch.waiting(batch))
+      await deps.queue.wake(jobId, dispatchNo, { deviceClasses, priority });
   });
 }
 

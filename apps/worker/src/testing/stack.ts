@@ -77,7 +77,9 @@ export class WorkerStack {
   /** As the API's control loop does it. */
   async #wakeWaiting(): Promise<void> {
     while (!this.#closing) {
-      for (const { jobId, dispatchNo } of await this.dispatch.waiting(100)) await this.queue.wake(jobId, dispatchNo);
+      await this.dispatch.release(30_000);
+      for (const { jobId, dispatchNo, deviceClasses, priority } of await this.dispatch.waiting(100))
+        await this.queue.wake(jobId, dispatchNo, { deviceClasses, priority });
       await new Promise((next) => setTimeout(next, 50));
     }
   }

@@ -1,0 +1,104 @@
+import type { WakeConsumer, WakeHandler } from '@rowsmith/core';
+import { type OpenWorker, openWorker, type QueueBackend, queueName, type WorkerTiming, waitForBackend } from './backend.js';
+import { ClockSkewError, clockSkew, endSkewMs, refuseSkewMs } from './clock.js';
+import type { QueueOptions } from './wake-queue.js';
+
+export const productionTiming: WorkerTiming = { lockMs: 60_000, stalledEveryMs: 30_000, drainSeconds: 5, clockEveryMs: 5_000 };
+
+export interface WakeConsumerOptions extends QueueOptions {
+  readonly timing?: WorkerTiming;
+  readonly deviceClass?: string;
+  /** What BullMQ reads: this machine's time in milliseconds. */
+  readonly clock?: () => number;
+  /** The consumer has ended because its clock is wrong; messages in hand were aborted. The process should end. */
+  readonly onSkew?: (error: ClockSkewError) => void;
+}
+
+/**
+ * One message at a time. The handler's signal aborts when the lock was lost: somebody else may hold the job now. Throws ClockSkewError when this
+ * machine's clock is wrong by more than two seconds.
+ */
+export async function createWakeConsumer(
+  backend: QueueBackend,
+  handle: WakeHandler,
+  options: WakeConsumerOptions = {},
+): Promise<WakeConsumer> {
+  const { timing = productionTiming, clock = Date.now, onError = () => undefined } = options;
+  await waitForBackend(backend, options.signal ?? AbortSignal.timeout(60_000));
+  const skewMs = await clockSkew(backend, clock);
+  if (Math.abs(skewMs) > refuseSkewMs) throw new ClockSkewError(skewMs);
+  const running = new Map<string, AbortController>();
+  const watch: { refused: number | null } = { refused: null };
+  const worker = openWorker(backend, queueName(options.deviceClass ?? 'cpu'), timing, {
+    async message(jobId, messageId) {
+      // A fetch that was waiting when the worker paused still brings one. It is announced again, like whatever fails.
+      if (watch.refused !== null) throw new ClockSkewError(watch.refused);
+      const lost = new AbortController();
+      running.set(messageId, lost);
+      try {
+        await handle(jobId, lost.signal);
+      } finally {
+        running.delete(messageId);
+      }
+    },
+    error: onError,
+    locksLost(messageIds) {
+      for (const id of messageIds) running.get(id)?.abort(new Error('the lock on the wake-up was lost'));
+    },
+  });
+  try {
+    await worker.waitUntilReady();
+  } catch (error) {
+    await worker.close(true).catch(() => undefined);
+    throw error;
+  }
+  const stopWatching = watchClock(
+    worker,
+    watch,
+    () => clockSkew(backend, clock),
+    timing.clockEveryMs,
+    (error) => {
+      for (const message of running.values()) message.abort(error);
+      options.onSkew?.(error);
+    },
+  );
+  return {
+    close(force = false) {
+      stopWatching();
+      return worker.close(force);
+    },
+  };
+}
+
+/** Takes no messages while the clock is off, and ends the worker when it is far off. A server that does not answer tells nothing. */
+function watchClock(
+  worker: OpenWorker,
+  watch: { refused: number | null },
+  skew: () => Promise<number>,
+  everyMs: number,
+  end: (error: ClockSkewError) => void,
+): () => void {
+  let busy = false;
+  const look = async () => {
+    const skewMs = await skew();
+    const paused = watch.refused !== null;
+    watch.refused = Math.abs(skewMs) > refuseSkewMs ? skewMs : null;
+    if (Math.abs(skewMs) > endSkewMs) {
+      clearInterval(timer);
+      await worker.close(true);
+      end(new ClockSkewError(skewMs));
+    } else if (watch.refused !== null && !paused) await worker.pause();
+    else if (watch.refused === null && paused) worker.resume();
+  };
+  const timer = setInterval(() => {
+    if (busy) return;
+    busy = true;
+    look()
+      .catch(() => undefined)
+      .finally(() => {
+        busy = false;
+      });
+  }, everyMs);
+  timer.unref();
+  return () => clearInterval(timer);
+}
