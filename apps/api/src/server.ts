@@ -20,12 +20,15 @@ import { recordRoutes } from './http/route-table.js';
 import { type Api, openAiPaths, shortPaths } from './http/routes.js';
 import { useStrictValidation } from './http/validation.js';
 import { adapterRoutes } from './jobs/adapter-routes.js';
+import { admissionRoutes } from './jobs/admission-routes.js';
 import { eventRoutes } from './jobs/event-routes.js';
 import { jobRoutes } from './jobs/job-routes.js';
 import { metricRoutes } from './jobs/metric-routes.js';
+import { scoresRoutes } from './jobs/scores-routes.js';
 import type { StreamTiming } from './jobs/sse.js';
 import type { BaseModels } from './models/base-models.js';
 import { modelRoutes } from './models/model-routes.js';
+import type { TokenCounter } from './models/token-counter.js';
 import { type WebhookDeps, webhookRoutes } from './webhooks/webhook-routes.js';
 
 export interface ServerDeps extends Omit<HealthDeps, 'closing'> {
@@ -37,6 +40,7 @@ export interface ServerDeps extends Omit<HealthDeps, 'closing'> {
   readonly notifier: EventNotifier;
   readonly objects: ObjectStore;
   readonly models: BaseModels;
+  readonly tokens: TokenCounter;
   readonly webhooks: Omit<WebhookDeps, 'pepper'>;
   /** A job was created: the control loop should look now. */
   readonly onJobCreated: () => void;
@@ -142,7 +146,9 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
   for (const paths of [openAiPaths, shortPaths]) {
     fileRoutes(app, { files, objects, maxFileBytes }, paths);
     uploadRoutes(app, { uploads, files, objects, maxFileBytes }, paths);
-    jobRoutes(app, { jobs, files, models, present, onJobCreated }, paths);
+    const admission = { jobs, files, objects, models, present, onJobCreated, tokens: deps.tokens };
+    jobRoutes(app, admission, paths);
+    admissionRoutes(app, admission, paths);
     eventRoutes(
       app,
       { jobs, notifier, present, closing: closing.signal, maxStreamsPerKey, openStreams, timing: options.streams ?? {} },
@@ -150,6 +156,7 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
     );
     metricRoutes(app, { jobs }, paths);
     adapterRoutes(app, { jobs, objects }, paths);
+    scoresRoutes(app, { jobs, objects }, paths);
     modelRoutes(app, { models, jobs }, paths);
     webhookRoutes(app, { ...deps.webhooks, pepper: options.pepper }, paths);
   }

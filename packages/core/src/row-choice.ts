@@ -53,6 +53,8 @@ export function resolveScoring(asked: RowSparseRequest, batches: number): Scorin
 export function scoringFault(config: RowSparseConfig, { model }: JobFacts, batches: number): JobFault | null {
   const { selection, head_groups: groups, heads, targets, rows } = config;
   const fault = (field: keyof RowSparseConfig, message: string): JobFault => ({ param: `row_sparse.${field}`, message });
+  // Rows that are there already need no batch and no choice.
+  if (config.reuse_rows_of !== null) return null;
   const used = Math.min(config.calibration_batches, batches);
   if (config.scorer === 'zo_taylor' && config.zo_splits > used)
     return fault('zo_splits', `zo_taylor needs at least one batch for each of its ${config.zo_splits} splits; there are ${used}.`);
