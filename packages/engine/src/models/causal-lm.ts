@@ -3,6 +3,7 @@ import type { DecoderConfig, TargetName } from '@rowsmith/contracts';
 import type { Sampling } from '../generate/sampling.js';
 import type { Quantization } from '../quant/formats.js';
 import type { Handle } from '../runtime/handle.js';
+import type { UpdateDropout } from './update-path.js';
 
 /** One of the seven linears of a layer: a block of rows of a packed matrix. */
 export interface LinearInfo {
@@ -85,9 +86,14 @@ export interface CausalLM {
   loss(batch: Batch): LossSums;
   /**
    * Forward and backward. grads, by `partsOf`'s keys: dD [r, in] and dE transposed [c, out], f32, of every module of `plan`, of the *sum* of token
-   * losses times `scale` (pass 1 / labelled tokens of the accumulation window). Caller disposes. Nothing below the lowest module is differentiated.
+   * losses times `scale` (pass 1 / labelled tokens of the accumulation window); with `dropout` of the loss that its masks make. Caller disposes. Nothing below the lowest module is differentiated.
    */
-  lossAndGrads(batch: Batch, plan: RowPlan, scale: number): LossSums & { readonly grads: ReadonlyMap<string, Handle> };
+  lossAndGrads(
+    batch: Batch,
+    plan: RowPlan,
+    scale: number,
+    dropout?: UpdateDropout,
+  ): LossSums & { readonly grads: ReadonlyMap<string, Handle> };
   /**
    * Forward and backward, for scores: the gradient of the sum of token losses times `scale` with respect to each of `linears`, [out, in], layer by
    * layer from the top, freed after its visit; at most one layer's gradients exist at a time. No visit when no token is labelled.

@@ -17,6 +17,7 @@ import { partsOf } from './parts.js';
 import { type LayerPositions, RopeTables } from './rope-tables.js';
 import { segmentsOf } from './segments.js';
 import { type Shift, shiftedWeights } from './shifted-weights.js';
+import { type UpdateDropout, UpdatePath } from './update-path.js';
 import { loadWeights, type ModelSource, type ModelWeights } from './weights.js';
 
 export interface CausalLMOptions {
@@ -174,8 +175,13 @@ class Decoder implements CausalLM {
     });
   }
 
-  lossAndGrads(batch: Batch, plan: RowPlan, scale: number): LossSums & { readonly grads: ReadonlyMap<string, Handle> } {
-    return this.#lossAndGrads(batch, plan, scale);
+  lossAndGrads(
+    batch: Batch,
+    plan: RowPlan,
+    scale: number,
+    dropout?: UpdateDropout,
+  ): LossSums & { readonly grads: ReadonlyMap<string, Handle> } {
+    return this.#lossAndGrads(batch, plan, scale, undefined, dropout);
   }
 
   /** visit: takes each gradient instead of `grads`; it is freed when its layer is done. */
@@ -184,6 +190,7 @@ class Decoder implements CausalLM {
     plan: RowPlan,
     scale: number,
     visit?: (key: string, gradient: Handle) => void,
+    dropout?: UpdateDropout,
   ): LossSums & { readonly grads: ReadonlyMap<string, Handle> } {
     checkPlan(plan, this.config);
     const labelled = labelledRows(batch, this.config);
@@ -197,12 +204,14 @@ class Decoder implements CausalLM {
       const lowest = Math.min(this.config.n_layers, ...plan.modules.map(({ layer }) => layer));
       const saved = new Map<number, LayerActivations | Handle>();
       const at = this.#positions(batch);
-      const x = this.#forward(batch.ids, batch.size, batch.length, at, (layer, activations) => {
+      const pathOf = (layer: number) => (dropout ? new UpdatePath(runtime, ops, rowsOfLayer(plan, layer), dropout) : undefined);
+      const keepOf = (layer: number, activations: LayerActivations) => {
         if (layer < lowest) return undefined;
         const kept = this.memory === 'fast' ? activations : activations.x;
         saved.set(layer, kept);
         return this.memory === 'fast' ? Object.values(activations) : [activations.x];
-      });
+      };
+      const x = this.#forward(batch.ids, batch.size, batch.length, at, keepOf, this.weights, pathOf);
       const rowIds = this.#ids(labelled.rows);
       const rows = ops.gatherRows(x, rowIds);
       const finalNorm = this.weights.get('final_norm');
@@ -216,8 +225,10 @@ class Decoder implements CausalLM {
         const kept = saved.get(layer) as LayerActivations | Handle;
         const dx = runtime.scope((keepLayer) => {
           const w = layerWeights(this.weights, layer);
-          const context = { runtime, ops, config: this.config, batch: batch.size, length: batch.length, at: at(layer) };
-          const activations = 'id' in kept ? layerForward(ops, w, this.config, kept, batch.size, batch.length, context.at).saved : kept;
+          const path = pathOf(layer);
+          const context = { runtime, ops, config: this.config, batch: batch.size, length: batch.length, at: at(layer), path };
+          const activations =
+            'id' in kept ? layerForward(ops, w, this.config, kept, batch.size, batch.length, context.at, path).saved : kept;
           const result = layerBackward(context, w, activations, dy, rowsOfLayer(plan, layer), layer > lowest);
           for (const [key, gradient] of result.gradients) {
             if (visit) visit(key, gradient);
@@ -270,12 +281,13 @@ class Decoder implements CausalLM {
     at: LayerPositions,
     keepOf: (layer: number, activations: LayerActivations) => readonly Handle[] | undefined,
     weights = this.weights,
+    pathOf: (layer: number) => UpdatePath | undefined = () => undefined,
   ): Handle {
     const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
     let x = embedTokens(ops, this.weights, this.#ids(ids));
     for (let layer = 0; layer < this.config.n_layers; layer++) {
       const next = runtime.scope((keep) => {
-        const { y, saved } = layerForward(ops, layerWeights(weights, layer), this.config, x, batch, length, at(layer));
+        const { y, saved } = layerForward(ops, layerWeights(weights, layer), this.config, x, batch, length, at(layer), pathOf(layer));
         const kept = keepOf(layer, saved);
         for (const handle of kept ?? []) if (handle !== x) keep(handle);
         return { y: keep(y), inputKept: kept?.includes(x) ?? false };

@@ -6,6 +6,7 @@ import type { RowModule } from './causal-lm.js';
 import { keyShape, type LayerActivations, type LayerWeights, queryShape } from './layer.js';
 import { partsOf } from './parts.js';
 import type { PositionTables } from './rope-tables.js';
+import type { UpdatePath } from './update-path.js';
 
 export interface BackwardContext {
   readonly runtime: Runtime;
@@ -14,6 +15,8 @@ export interface BackwardContext {
   readonly batch: number;
   readonly length: number;
   readonly at: PositionTables;
+  /** Dropout on the update path; absent: none. */
+  readonly path?: UpdatePath | undefined;
 }
 
 export type LayerRows = ReadonlyMap<TargetName, RowModule>;
@@ -37,7 +40,7 @@ export function layerBackward(
   modules: LayerRows,
   below: boolean,
 ): LayerGradients {
-  const { ops, config, at } = context;
+  const { ops, config, at, path } = context;
   const { norm_eps: eps, intermediate_size: F, activation } = config;
   const gradients = new Map<string, Handle>();
   const selected = (...targets: TargetName[]) => targets.flatMap((target) => modules.get(target) ?? []);
@@ -49,12 +52,19 @@ export function layerBackward(
   const needsAttention = needsProjections || o.length > 0;
   const needsFeedForward = needsAttention || gateUp.length > 0;
 
+  /** dX of one linear, g its output's gradient. */
+  const through = (target: TargetName, g: Handle, dx: Handle): Handle => path?.backward(target, () => g, dx) ?? dx;
   const dMlp = beforePostNorm(ops, dy, saved.mlpOutput, w.mlpPostNorm, eps);
   if (!needsFeedForward) {
     partGradients(context, gradients, down, [dMlp], ops.swiGlu(saved.gate, saved.up, activation));
     return { gradients, dx: undefined };
   }
-  const { act, dGate, dUp } = ops.swiGluBackward(ops.linearBackward(dMlp, w.down), saved.gate, saved.up, activation);
+  const { act, dGate, dUp } = ops.swiGluBackward(
+    through('down_proj', dMlp, ops.linearBackward(dMlp, w.down)),
+    saved.gate,
+    saved.up,
+    activation,
+  );
   partGradients(context, gradients, down, [dMlp], act);
   context.runtime.release(act);
 
@@ -62,7 +72,10 @@ export function layerBackward(
     partGradients(context, gradients, gateUp, [dGate, dUp], ops.rmsNorm(saved.afterAttention, w.mlpNorm, eps));
     return { gradients, dx: undefined };
   }
-  const dNormed = ops.add(ops.linearBackward(dGate, ops.sliceRows(w.gateUp, 0, F)), ops.linearBackward(dUp, ops.sliceRows(w.gateUp, F, F)));
+  const dNormed = ops.add(
+    through('gate_proj', dGate, ops.linearBackward(dGate, ops.sliceRows(w.gateUp, 0, F))),
+    through('up_proj', dUp, ops.linearBackward(dUp, ops.sliceRows(w.gateUp, F, F))),
+  );
   const attention = ops.rmsNormBackward(dNormed, saved.afterAttention, w.mlpNorm, eps, dy);
   partGradients(context, gradients, gateUp, [dGate, dUp], attention.normed);
   context.runtime.release(dGate, dUp);
@@ -73,7 +86,7 @@ export function layerBackward(
   if (!needsProjections) return { gradients, dx: undefined };
 
   const keys = keyShape(config, context.batch, context.length);
-  const dOut = ops.splitHeads(ops.linearBackward(dAttention, w.o), shape);
+  const dOut = ops.splitHeads(through('o_proj', dAttention, ops.linearBackward(dAttention, w.o)), shape);
   const { dq, dk, dv } = ops.causalAttentionBackward(dOut, saved, shape, at.mask);
   const dQkv = ops.concatColumns([
     beforeHeadNorm(ops, ops.splitHeadsRopeBackward(dq, shape, at.q), saved.rawQ, w.qNorm, eps),
@@ -84,7 +97,10 @@ export function layerBackward(
     partGradients(context, gradients, qkv, [dQkv], ops.rmsNorm(saved.x, w.attnNorm, eps));
     return { gradients, dx: undefined };
   }
-  const input = ops.rmsNormBackward(ops.linearBackward(dQkv, w.qkv), saved.x, w.attnNorm, eps, attention.dx);
+  let dHeads = ops.linearBackward(dQkv, w.qkv);
+  for (const { target, rowOffset, outFeatures } of path ? qkv : [])
+    dHeads = path?.backward(target, () => ops.sliceColumns(dQkv, rowOffset, outFeatures), dHeads) ?? dHeads;
+  const input = ops.rmsNormBackward(dHeads, saved.x, w.attnNorm, eps, attention.dx);
   partGradients(context, gradients, qkv, [dQkv], input.normed);
   return { gradients, dx: input.dx };
 }
@@ -113,7 +129,12 @@ function partGradients(
   outputs: readonly Handle[],
   x: Handle,
 ): void {
-  const { runtime, ops } = context;
+  const { runtime, ops, path } = context;
+  if (path) {
+    // Each module has a mask of its own, so nothing is shared.
+    for (const module of trained) partGradients({ ...context, path: undefined }, gradients, [module], outputs, path.dropped(module, x));
+    return;
+  }
   for (const module of trained) columnGradient(context, gradients, module, outputs, x);
   const modules = trained.filter(({ indices }) => indices.length > 0);
   if (modules.length === 0) return;

@@ -1,8 +1,9 @@
-import type { DecoderConfig } from '@rowsmith/contracts';
+import type { DecoderConfig, TargetName } from '@rowsmith/contracts';
 import type { HeadShape, Ops } from '../ops/ops.js';
 import type { Weight } from '../ops/weight.js';
 import type { Handle } from '../runtime/handle.js';
 import type { PositionTables } from './rope-tables.js';
+import type { UpdatePath } from './update-path.js';
 import type { ModelWeights } from './weights.js';
 
 export interface LayerWeights {
@@ -72,6 +73,7 @@ export const keyShape = (config: DecoderConfig, batch: number, length: number): 
   heads: config.n_kv_heads,
 });
 
+const updated = (path: UpdatePath | undefined, target: TargetName, x: Handle, y: Handle): Handle => path?.forward(target, x, y) ?? y;
 const biased = (ops: Ops, x: Handle, bias: Handle | undefined): Handle => (bias ? ops.add(x, bias) : x);
 /** Part of a packed bias: its elements [start, start + count). */
 const partOf = (ops: Ops, bias: Handle | undefined, start: number, count: number): Handle | undefined =>
@@ -86,19 +88,20 @@ export function projectHeads(
   batch: number,
   length: number,
   at: PositionTables,
+  path?: UpdatePath,
 ) {
   const { n_heads: H, n_kv_heads: K, head_dim: D } = config;
   const h = ops.rmsNorm(x, w.attnNorm, config.norm_eps);
   // Views of the fused matrix's rows: one product each saves splitting its output.
-  const project = (start: number, count: number) =>
-    biased(ops, ops.linear(h, ops.sliceRows(w.qkv, start, count)), partOf(ops, w.qkvBias, start, count));
-  const rawQ = project(0, H * D);
-  const rawK = project(H * D, K * D);
+  const project = (target: TargetName, start: number, count: number) =>
+    biased(ops, updated(path, target, h, ops.linear(h, ops.sliceRows(w.qkv, start, count))), partOf(ops, w.qkvBias, start, count));
+  const rawQ = project('q_proj', 0, H * D);
+  const rawK = project('k_proj', H * D, K * D);
   const keys = keyShape(config, batch, length);
   return {
     q: ops.splitHeadsRope(headNorm(ops, rawQ, w.qNorm, config), queryShape(config, batch, length), at.q),
     k: ops.splitHeadsRope(headNorm(ops, rawK, w.kNorm, config), keys, at.k),
-    v: ops.splitHeads(project((H + K) * D, K * D), keys),
+    v: ops.splitHeads(project('v_proj', (H + K) * D, K * D), keys),
     raw: w.qNorm ? { rawQ, rawK } : {},
   };
 }
@@ -111,14 +114,17 @@ function headNorm(ops: Ops, x: Handle, weight: Handle | undefined, { head_dim: D
 }
 
 /** The second half of a layer: x [N, C] and the merged attention output [N, HD] to the layer's output. */
-export function feedForward(ops: Ops, w: LayerWeights, config: DecoderConfig, x: Handle, attention: Handle) {
+export function feedForward(ops: Ops, w: LayerWeights, config: DecoderConfig, x: Handle, attention: Handle, path?: UpdatePath) {
   const { intermediate_size: F, norm_eps: eps } = config;
-  const attentionOutput = biased(ops, ops.linear(attention, w.o), w.oBias);
+  const attentionOutput = biased(ops, updated(path, 'o_proj', attention, ops.linear(attention, w.o)), w.oBias);
   const added = w.attnPostNorm ? ops.rmsNorm(attentionOutput, w.attnPostNorm, eps) : attentionOutput;
   const { sum: afterAttention, normed } = ops.addRmsNorm(x, added, w.mlpNorm, eps);
-  const gate = biased(ops, ops.linear(normed, ops.sliceRows(w.gateUp, 0, F)), partOf(ops, w.gateUpBias, 0, F));
-  const up = biased(ops, ops.linear(normed, ops.sliceRows(w.gateUp, F, F)), partOf(ops, w.gateUpBias, F, F));
-  const mlpOutput = biased(ops, ops.linear(ops.swiGlu(gate, up, config.activation), w.down), w.downBias);
+  const project = (target: TargetName, start: number) =>
+    biased(ops, updated(path, target, normed, ops.linear(normed, ops.sliceRows(w.gateUp, start, F))), partOf(ops, w.gateUpBias, start, F));
+  const gate = project('gate_proj', 0);
+  const up = project('up_proj', F);
+  const act = ops.swiGlu(gate, up, config.activation);
+  const mlpOutput = biased(ops, updated(path, 'down_proj', act, ops.linear(act, w.down)), w.downBias);
   const y = ops.add(afterAttention, w.mlpPostNorm ? ops.rmsNorm(mlpOutput, w.mlpPostNorm, eps) : mlpOutput);
   return { afterAttention, gate, up, y, outputs: w.attnPostNorm ? { attentionOutput, mlpOutput } : {} };
 }
@@ -132,10 +138,11 @@ export function layerForward(
   batch: number,
   length: number,
   at: PositionTables,
+  path?: UpdatePath,
 ): { readonly y: Handle; readonly saved: LayerActivations } {
   const shape = queryShape(config, batch, length);
-  const { q, k, v, raw } = projectHeads(ops, w, config, x, batch, length, at);
+  const { q, k, v, raw } = projectHeads(ops, w, config, x, batch, length, at, path);
   const { out, lse } = ops.causalAttention(q, k, v, shape, at.mask);
-  const { afterAttention, gate, up, y, outputs } = feedForward(ops, w, config, x, ops.mergeHeads(out, shape));
+  const { afterAttention, gate, up, y, outputs } = feedForward(ops, w, config, x, ops.mergeHeads(out, shape), path);
   return { y, saved: { x, q, k, v, out, lse, afterAttention, gate, up, ...raw, ...outputs } };
 }

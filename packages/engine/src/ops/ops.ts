@@ -79,6 +79,9 @@ export interface Ops {
   /** The flattened x at ids[i] becomes the flattened values at i, in x's own memory. ids: [n] i32, distinct. */
   writeElements(x: Handle, ids: Handle, values: Handle): void;
 
+  /** 1/(1 - rate) with probability 1 - rate, else 0, each entry for itself: a function of shape, rate and the key of two u32. f32. */
+  dropoutMask(shape: readonly number[], rate: number, key: readonly [number, number]): Handle;
+
   // Elementwise, with broadcasting
   add(a: Handle, b: Handle): Handle;
   subtract(a: Handle, b: Handle): Handle;

@@ -1,5 +1,6 @@
 import type { Int8Codes, Nf4Codes, Place } from '../quant/formats.js';
 import { dequantiseInt8, dequantiseNf4, quantiseInt8, quantiseNf4 } from '../quant/stock-quantise.js';
+import { attribute } from '../runtime/binding.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { Operators } from './operators.js';
@@ -10,6 +11,8 @@ import { rmsNorm, rmsNormBackward } from './stock-norm.js';
 import { mergeHeads, ropeTable, splitHeads, splitHeadsRope, splitHeadsRopeBackward } from './stock-rope.js';
 import { swiGlu, swiGluBackward } from './stock-swiglu.js';
 import type { Weight } from './weight.js';
+
+const uniformF32 = [attribute.dtype('dtype', 'f32')];
 
 /** Every function composed of stock TensorFlow operators: works on each device, and is what fused kernels are tested against. */
 export class StockOps implements Ops {
@@ -71,6 +74,16 @@ export class StockOps implements Ops {
   writeElements(x: Handle, ids: Handle, values: Handle): void {
     // A reshape shares its argument's memory, so this writes into x.
     this.runtime.scope(() => this.writeRows(this.o.reshape(x, [-1]), ids, this.o.reshape(values, [-1])));
+  }
+
+  dropoutMask(shape: readonly number[], rate: number, key: readonly [number, number]): Handle {
+    return this.#scoped(() => {
+      // TensorFlow's stateless generator is a counter-based Philox: the same numbers with any number of threads.
+      const words = this.runtime.upload(Int32Array.from(key), [2], 'i32');
+      const uniform = this.runtime.execute('StatelessRandomUniform', [this.o.sizes(shape), words], uniformF32);
+      const kept = this.o.cast(this.o.binary('Less', this.runtime.upload(Float32Array.of(rate), [], 'f32'), uniform), 'f32');
+      return this.scale(kept, 1 / (1 - rate));
+    });
   }
 
   add(a: Handle, b: Handle): Handle {

@@ -98,6 +98,14 @@ export class TrainableRows {
     this.#writeBack();
   }
 
+  /** Present D or E^T of a part of the plan, in the caller's scope. */
+  updateOf({ key, width, ids }: TrainedPart): Handle {
+    const stack = this.#stacks.find((candidate) => candidate.width === width);
+    const part = stack?.parts.find((candidate) => candidate.key === key);
+    if (!stack || !part) throw new RangeError(`${key} is not trained`);
+    return this.ops.sliceRows(stack.state.delta, part.start, ids.length);
+  }
+
   /** Copies on the host. Waits for the device. */
   buffers(): Buffers {
     const copies = this.#stacks.flatMap(({ width, rows, state }) =>

@@ -2,11 +2,12 @@
 import { openEngine } from '../engine.js';
 import { countingExamples, eventsOf, eventsText, stateFromText, stateText, type ToyChange, toyInput } from './toy-run.js';
 
-/** 6 examples, batch 2, 2 epochs: 6 steps. Rows and columns cross in `both`, and in `coupled` nowhere. */
+/** 6 examples, batch 2, 2 epochs: 6 micro-steps. Rows and columns cross in `both`, and in `coupled` nowhere. */
 export const channelRuns: Readonly<Record<string, ToyChange['rowSparse']>> = {
   in: { channels: 'in', rows: 3 },
   both: { channels: 'both', rows: 4, weight_decay: 0.1 },
-  coupled: { channels: 'coupled', rows: 2, memory: 'low' },
+  coupled: { channels: 'coupled', rows: 2 },
+  dropout: { channels: 'both', rows: 4, update_dropout: 0.2, gradient_accumulation_steps: 2 },
 };
 
 export const channelRun = (name: string): ToyChange => ({
@@ -17,7 +18,7 @@ export const channelRun = (name: string): ToyChange => ({
   epochs: 2,
 });
 
-/** States after step 3, as JSON by run. */
+/** States of runs stopped after three micro-steps, as JSON by run. */
 export async function firstHalves(): Promise<string> {
   const engine = await openEngine();
   const states: Record<string, string> = {};
@@ -25,9 +26,9 @@ export async function firstHalves(): Promise<string> {
     const stop = new AbortController();
     const input = toyInput(engine, { ...channelRun(name), signal: stop.signal });
     const { lossAndGrads } = input.model;
-    let steps = 0;
+    let microSteps = 0;
     input.model.lossAndGrads = (...call) => {
-      if (++steps === 3) stop.abort();
+      if (++microSteps === 3) stop.abort();
       return lossAndGrads.apply(input.model, call);
     };
     const last = (await eventsOf(input)).at(-1);

@@ -26,10 +26,10 @@ it('a stop, then the rest in a new process: byte for byte the uninterrupted run,
   expect(Object.keys(rests)).toEqual(names);
   for (const name of names) {
     const state = stateFromText((JSON.parse(states) as Record<string, string>)[name] as string);
-    expect(state.step).toBe(3);
+    expect(state.step).toBeGreaterThanOrEqual(2);
     expect(state.columns?.size).toBeGreaterThan(0);
     const whole = await eventsOf(toyInput(engine, channelRun(name)));
-    const from = whole.findIndex((event) => event.type === 'step' && event.point.step === 4);
+    const from = whole.findIndex((event) => event.type === 'step' && event.point.step === state.step) + 1;
     expect(rests[name], name).toBe(eventsText(whole.slice(from)));
   }
 });

@@ -1,5 +1,6 @@
 import type { CheckpointState, MetricPoint } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
+import type { TrainedPart } from '../models/parts.js';
 import { learningRate } from '../optim/schedule.js';
 import { TrainableRows, withFreshMoments } from '../optim/trainable-rows.js';
 import { indicesOf } from '../rows/plan-from-indices.js';
@@ -78,7 +79,9 @@ export async function* train(input: TrainInput): AsyncGenerator<TrainEvent, void
         if (await aborted(signal)) return yield stopped();
         // The whole window's labelled tokens: a token weighs the same in a full and in a nearly empty micro-step.
         const scale = 1 / Math.max(1, labelled);
-        const { grads, ...part } = model.lossAndGrads(batchOf(window.slice(micro, micro + batch), rowSparse.packing), plan, scale);
+        const { update_dropout: rate } = rowSparse;
+        const dropout = rate > 0 ? { rate, seed: input.seed, step, micro, update: (part: TrainedPart) => rows.updateOf(part) } : undefined;
+        const { grads, ...part } = model.lossAndGrads(batchOf(window.slice(micro, micro + batch), rowSparse.packing), plan, scale, dropout);
         rows.accumulate(grads);
         sums = addSums(sums, part);
       }
