@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { resolveJob } from '@rowsmith/core';
 import { encodeDataset } from '@rowsmith/data';
-import { openEngine, planRows, train } from '@rowsmith/engine';
+import { openEngine, planRows, quantizationOf, train } from '@rowsmith/engine';
 import { loadChatTemplate, loadTokenizer, openPackedModel } from '@rowsmith/hf';
 
 const { positionals, values } = parseArgs({
@@ -61,7 +61,7 @@ if ('fault' in resolved) throw new Error(`${resolved.fault.param}: ${resolved.fa
 const { hyperparameters, rowSparse, seed } = resolved;
 
 const engine = await openEngine();
-const model = await engine.loadModel(packed, { quantization: rowSparse.quantization });
+const model = await engine.loadModel(packed, { quantization: quantizationOf(rowSparse) });
 const plan = planRows(engine, model, rowSparse, seed);
 const batches = [];
 /** The loop orders and collates; the peer is given the same batches. */
