@@ -4,6 +4,7 @@ import {
   createDispatchStore,
   createFileStore,
   createJobStore,
+  createReferenceStore,
   createUploadStore,
   createWebhookStore,
   openDatabase,
@@ -14,12 +15,14 @@ import { openObjectStore } from '@rowsmith/storage';
 import { createHttpMetrics, type Logger } from '@rowsmith/telemetry';
 import { WebhookSender } from '@rowsmith/webhooks';
 import { type ControlOptions, startControlLoop } from './control/control-loop.js';
+import { startGarbageCollection } from './control/garbage.js';
 import { sweep } from './control/sweep.js';
 import type { ApiEnv } from './env.js';
 import { hashApiKey } from './http/auth.js';
 import type { Api } from './http/routes.js';
 import type { StreamTiming } from './jobs/sse.js';
 import { baseModelsIn } from './models/base-models.js';
+import { tokenCounterOf } from './models/token-counter.js';
 import { apiVersion } from './openapi-document.js';
 import { buildServer } from './server.js';
 import { startWebhookLoop } from './webhooks/webhook-loop.js';
@@ -96,6 +99,8 @@ export async function openService(env: ApiEnv, log: Logger, options: ServiceOpti
       { staleMs: env.staleMs, ...options.control },
     );
     undo.push(() => loop.stop());
+    const references = createReferenceStore(database);
+    undo.push(startGarbageCollection({ objects, references, asLeader: (work) => dispatch.asLeader(work), log }));
     const policy = { allowPrivate: env.privateWebhooks };
     const sender = new WebhookSender(policy);
     undo.push(() => sender.close());
@@ -109,6 +114,7 @@ export async function openService(env: ApiEnv, log: Logger, options: ServiceOpti
         dispatch,
         notifier,
         models: baseModelsIn(env.modelsDir),
+        tokens: tokenCounterOf(env.modelsDir, stores.objects),
         webhooks: { webhooks, policy, onDue: () => webhookLoop.nudge() },
         onJobCreated: () => loop.nudge(),
         onResponse: (sample) => metrics.observe(sample),

@@ -2,7 +2,7 @@ import { finalStatuses, type ReferenceStore } from '@rowsmith/core';
 import type { Database } from './database.js';
 
 /**
- * Needed are: the content of files and of upload parts; the data of jobs that have not ended; below `jobs/<job>/e<epoch>/` everything of the attempt that
+ * Needed are: the content of files and of upload parts; whatever the specification of a job names that has not ended; below `jobs/<job>/e<epoch>/` everything of the attempt that
  * may still write (the newest one of a job that has not ended), of the attempt that made the adapter, and the folder of every checkpoint in the tables.
  */
 export function createReferenceStore({ prisma }: Database): ReferenceStore {
@@ -13,9 +13,8 @@ export function createReferenceStore({ prisma }: Database): ReferenceStore {
         SELECT k.key FROM unnest(${keys}::text[]) AS k(key)
         WHERE NOT EXISTS (SELECT 1 FROM file f WHERE f.key = k.key)
           AND NOT EXISTS (SELECT 1 FROM upload_part u WHERE u.key = k.key)
-          AND NOT (starts_with(k.key, 'files/') AND EXISTS (
-            SELECT 1 FROM job j WHERE NOT j.status = ANY (${finalStatuses}::job_status[])
-              AND k.key IN (j.spec->'training_data'->>'key', j.spec->'validation_data'->>'key')))
+          AND NOT EXISTS (
+            SELECT 1 FROM job j WHERE NOT j.status = ANY (${finalStatuses}::job_status[]) AND position('"' || k.key || '"' IN j.spec::text) > 0)
           AND NOT (starts_with(k.key, 'jobs/') AND EXISTS (
             SELECT 1 FROM job j WHERE j.id = split_part(k.key, '/', 2) AND (
               split_part(k.key, '/', 3) = 'e' || j.epoch AND (j.status = 'succeeded' OR NOT j.status = ANY (${finalStatuses}::job_status[]))

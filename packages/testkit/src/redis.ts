@@ -1,9 +1,12 @@
 import { spawn } from 'node:child_process';
+import { connect } from 'node:net';
 import { freePort } from './postgres.js';
 
 export interface TestRedis {
   readonly url: string;
   readonly pid: number;
+  /** FLUSHALL. */
+  flush(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -25,6 +28,12 @@ export async function startRedis(): Promise<TestRedis> {
   return {
     url: `redis://127.0.0.1:${port}`,
     pid: child.pid ?? 0,
+    flush: () =>
+      new Promise((flushed, failed) => {
+        const socket = connect(port, '127.0.0.1', () => socket.end('FLUSHALL\r\n'));
+        socket.once('error', failed);
+        socket.resume().once('close', () => flushed());
+      }),
     stop: () =>
       new Promise((gone) => {
         child.removeAllListeners('exit');
