@@ -177,6 +177,6 @@ function evaluationFault(config: RowSparseConfig, { validationExamples }: JobFac
 /** The rows come from the start: a choice of rows beside it would silently mean nothing. */
 function warmStartFault(asked: RowSparseRequest, { warm_start_from: from }: RowSparseConfig): JobFault | null {
   if (from === null) return null;
-  const chosen = (['rows', 'scorer', 'targets', 'layers'] as const).find((name) => given(asked[name]) !== undefined);
+  const chosen = (['rows', 'channels', 'scorer', 'targets', 'layers'] as const).find((name) => given(asked[name]) !== undefined);
   return chosen ? { param: `row_sparse.${chosen}`, message: `warm_start_from brings its own rows: leave ${chosen} out.` } : null;
 }

@@ -111,7 +111,8 @@ export async function* train(input: TrainInput): AsyncGenerator<TrainEvent, void
     }
     const { step, trainedTokens, metrics, validation } = progress;
     const delta = rows.delta();
-    for (const [name, module] of delta) if (!module.delta.every(Number.isFinite)) refuseNonFinite(step, `update of ${name}`, Number.NaN);
+    for (const [name, { delta: d, columnDelta = [] }] of delta)
+      if (!d.every(Number.isFinite) || !columnDelta.every(Number.isFinite)) refuseNonFinite(step, `update of ${name}`, Number.NaN);
     yield { type: 'done', step, trainedTokens, delta, state: state(), metrics, best: validation.best };
   } finally {
     rows.dispose();
