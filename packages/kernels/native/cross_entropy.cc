@@ -28,44 +28,46 @@ struct CrossEntropy {
     const bool sloped = softcap > 0.0f && scale != 0.0f;
 #pragma omp parallel
     {
-    std::vector<float> slopes(sloped ? v : 0);  // d capped / d logit of one row: the capped logits are gone when the gradient is written
+      std::vector<float> slopes(sloped ? v : 0);  // d capped / d logit of one row: the capped logits are gone when the gradient is written
 #pragma omp for schedule(static)
-    for (int64_t i = 0; i < n; ++i) {
-      float* row = logits + i * v;
-      if (softcap > 0.0f) capRow(row, v, sloped ? slopes.data() : nullptr);
-      const int32_t label = labels[i];
-      const float own = row[label];
-      int64_t j = 0;
-      Vec m = splat(own);
-      for (; j + kLanes <= v; j += kLanes) m = maxOf(m, load(row + j));
-      float highest = maxLanes(m);
-      for (; j < v; ++j) highest = row[j] > highest ? row[j] : highest;
-      for (j = 0; row[j] != highest && j < v - 1;) ++j;  // NaN logits: ends at the last id
-      predicted[i] = static_cast<int32_t>(j);
-      Vec sums{};
-      for (j = 0; j + kLanes <= v; j += kLanes) {
-        const Vec e = expOf(load(row + j) - highest);
-        store(row + j, e);
-        sums += e;
-      }
-      float total = sumLanes(sums);
-      if (j < v) {
-        Vec tail = splat(-1e30f);
-        std::memcpy(&tail, row + j, (v - j) * sizeof(float));
-        const Vec e = expOf(tail - highest);
-        std::memcpy(row + j, &e, (v - j) * sizeof(float));
-        total += sumLanes(e);
-      }
-      loss[i] = std::log(total) + highest - own;
-      if (scale != 0.0f) {
-        const float factor = scale / total;
-        for (j = 0; j < v; ++j) row[j] *= factor;
-        row[label] -= scale;
+      for (int64_t i = 0; i < n; ++i) {
+        float* row = logits + i * v;
+        if (softcap > 0.0f) capRow(row, v, sloped ? slopes.data() : nullptr);
+        computeRow(row, v, labels[i], scale, loss[i], predicted[i]);
         if (sloped)
-          for (j = 0; j < v; ++j) row[j] *= slopes[j];
+          for (int64_t j = 0; j < v; ++j) row[j] *= slopes[j];
       }
     }
+  }
+
+  static void computeRow(float* row, int64_t v, int32_t label, float scale, float& loss, int32_t& predicted) {
+    const float own = row[label];
+    int64_t j = 0;
+    Vec m = splat(own);
+    for (; j + kLanes <= v; j += kLanes) m = maxOf(m, load(row + j));
+    float highest = maxLanes(m);
+    for (; j < v; ++j) highest = row[j] > highest ? row[j] : highest;
+    for (j = 0; row[j] != highest && j < v - 1;) ++j;  // NaN logits: ends at the last id
+    predicted = static_cast<int32_t>(j);
+    Vec sums{};
+    for (j = 0; j + kLanes <= v; j += kLanes) {
+      const Vec e = expOf(load(row + j) - highest);
+      store(row + j, e);
+      sums += e;
     }
+    float total = sumLanes(sums);
+    if (j < v) {
+      Vec tail = splat(-1e30f);
+      std::memcpy(&tail, row + j, (v - j) * sizeof(float));
+      const Vec e = expOf(tail - highest);
+      std::memcpy(row + j, &e, (v - j) * sizeof(float));
+      total += sumLanes(e);
+    }
+    loss = std::log(total) + highest - own;
+    if (scale == 0.0f) return;
+    const float factor = scale / total;
+    for (j = 0; j < v; ++j) row[j] *= factor;
+    row[label] -= scale;
   }
 
   void capRow(float* row, int64_t v, float* slopes) const {
