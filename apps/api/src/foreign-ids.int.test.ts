@@ -19,7 +19,7 @@ test('a foreign id is a 404 on every route, for every method', async () => {
   const paths = openApiDocument(api.app)['paths'] as Record<string, Record<string, unknown>>;
   const ids: Record<string, string> = { files: file.id, jobs: job.id, models: done.fine_tuned_model ?? '', uploads: upload.json().id };
   // Bodies of the routes that need one: what is wrong with a body is said before anything is looked up.
-  const bodies: Record<string, object> = { complete: { part_ids: ['part_x'] } };
+  const bodies: Record<string, object> = { complete: { part_ids: ['part_x'] }, clone: {} };
   const walked: string[] = [];
   for (const [path, operations] of Object.entries(paths)) {
     if (!path.includes('{id}')) continue;

@@ -30,6 +30,7 @@ export async function describe(): Promise<Record<string, unknown>> {
       notifier: uncalled('notifier'),
       objects: uncalled('objects'),
       models: uncalled('models'),
+      tokens: uncalled('tokens'),
       webhooks: { webhooks: uncalled('webhooks'), policy: { allowPrivate: false }, onDue: fail },
       onJobCreated: fail,
       probes: {},

@@ -144,7 +144,7 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
   const maxFileBytes = options.maxFileBytes ?? defaults.maxFileBytes;
   const maxStreamsPerKey = options.maxStreamsPerKey ?? defaults.maxStreamsPerKey;
   for (const paths of [openAiPaths, shortPaths]) {
-    fileRoutes(app, { files, objects, maxFileBytes }, paths);
+    fileRoutes(app, { files, objects, models, tokens: deps.tokens, maxFileBytes }, paths);
     uploadRoutes(app, { uploads, files, objects, maxFileBytes }, paths);
     const admission = { jobs, files, objects, models, present, onJobCreated, tokens: deps.tokens };
     jobRoutes(app, admission, paths);

@@ -1,5 +1,5 @@
 import { canonicalJson, type JobSpec, type ObjectRef } from '@rowsmith/contracts';
-import { DataError, type EncodedDataset, encodeDataset } from '@rowsmith/data';
+import { concatenated, DataError, type EncodedDataset, encodeDataset, holdOut, weighted } from '@rowsmith/data';
 import { type ChatTemplate, loadChatTemplate, loadTokenizer, ModelError, type PackedModel, type Tokenizer } from '@rowsmith/hf';
 import { type Objects, sha256Of, verifiedObject, verifyObject } from './object-files.js';
 import { TrainerError } from './trainer-error.js';
@@ -26,11 +26,12 @@ export async function loadText(packed: PackedModel): Promise<Text> {
 
 /** Both files of the job as tokens. Throws TrainerError: (user) `invalid_training_file`, `invalid_validation_file`, `no_examples`, `no_labelled_tokens`; (infra) when an object is damaged. */
 export async function loadDataset(store: Objects, spec: JobSpec, packed: PackedModel, text: Text): Promise<Dataset> {
-  const train = await encoded(store, spec.training_data, 'training_file', spec, packed, text);
-  const valid = spec.validation_data && (await encoded(store, spec.validation_data, 'validation_file', spec, packed, text));
+  const { train, heldOut } = await trainingData(store, spec, packed, text);
+  const valid = heldOut ?? (spec.validation_data && (await encoded(store, spec.validation_data, 'validation_file', spec, packed, text)));
   const sha256 = sha256Of(
     canonicalJson({
-      training: spec.training_data.sha256,
+      training: spec.mixture ? spec.mixture.map(({ data, weight }) => ({ sha256: data.sha256, weight })) : spec.training_data.sha256,
+      ...(spec.validation_split === undefined ? {} : { split: spec.validation_split, seed: spec.seed }),
       validation: spec.validation_data?.sha256 ?? null,
       tokenizer: packed.index.tokenizer_sha256,
     }),
@@ -38,11 +39,32 @@ export async function loadDataset(store: Objects, spec: JobSpec, packed: PackedM
   return { train, valid, sha256 };
 }
 
+/** All training files, each without its held-out part and as often as its weight says, one after the other. */
+async function trainingData(
+  store: Objects,
+  spec: JobSpec,
+  packed: PackedModel,
+  text: Text,
+): Promise<{ readonly train: EncodedDataset; readonly heldOut: EncodedDataset | null }> {
+  const train: EncodedDataset[] = [];
+  const heldOut: EncodedDataset[] = [];
+  for (const { data, weight } of spec.mixture ?? [{ data: spec.training_data, weight: 1 }]) {
+    const whole = await encoded(store, data, 'training_file', spec, packed, text);
+    const parts = spec.validation_split === undefined ? { train: whole, heldOut: null } : holdOut(whole, spec.validation_split, spec.seed);
+    train.push(weighted(parts.train, weight, spec.seed));
+    if (parts.heldOut !== null) heldOut.push(parts.heldOut);
+  }
+  const all = concatenated(train);
+  if (all.examples.length === 0)
+    throw new TrainerError('user', 'no_examples', 'Nothing is left to train on: take a smaller validation_split.', 'validation_split');
+  return { train: all, heldOut: spec.validation_split === undefined ? null : concatenated(heldOut) };
+}
+
 async function encoded(
   store: Objects,
   ref: ObjectRef,
   param: 'training_file' | 'validation_file',
-  { row_sparse }: JobSpec,
+  { row_sparse, invalid_sample_skip_percentage: skipPercentage = 0 }: JobSpec,
   { index }: PackedModel,
   text: Text,
 ): Promise<EncodedDataset> {
@@ -51,10 +73,25 @@ async function encoded(
   if (eosId === undefined) throw new TrainerError('precheck', 'unsupported', 'the model has no end-of-text token', 'model');
   // Hashed first: a damaged object must not be reported as the user's broken line.
   await verifyObject(store, ref);
-  const options = { ...text, trainOn: row_sparse.train_on, maxSeqLength: row_sparse.max_seq_length, eosId };
+  const options = {
+    ...text,
+    trainOn: row_sparse.train_on,
+    maxSeqLength: row_sparse.max_seq_length,
+    eosId,
+    skipInvalid: skipPercentage > 0,
+  };
   const dataset = await encodeDataset(verifiedObject(store, ref), options).catch((error: unknown) => {
     throw error instanceof DataError ? invalid(error.message, error) : error;
   });
+  const { rows, skipped } = dataset.counts;
+  const percentage = (100 * skipped) / Math.max(1, rows + skipped);
+  if (percentage > skipPercentage) {
+    const [first] = dataset.skipped;
+    const where = first ? ` First: line ${first.line}: ${first.reason}.` : '';
+    throw invalid(
+      `${skipped} of ${rows + skipped} rows cannot be encoded, ${percentage.toFixed(2)} %; ${skipPercentage} % are allowed.${where}`,
+    );
+  }
   if (dataset.examples.length === 0) {
     const [first] = dataset.dropped;
     const message = `No example has a token to learn. ${first ? `Line ${first.line}: ${first.reason}.` : 'The file has no examples.'}`;

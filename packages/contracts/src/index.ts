@@ -1,4 +1,5 @@
 export * from './errors.js';
+export * from './estimate.js';
 export * from './events.js';
 export * from './file.js';
 export * from './ids.js';

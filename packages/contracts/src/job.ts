@@ -29,11 +29,46 @@ export const Metadata = Type.Record(Type.String(), Type.String({ maxLength: 512 
   propertyNames: { pattern: '^.{1,64}$' },
 });
 
+const FileReference = Type.String({ minLength: 1, maxLength: 64 });
+/** A weight is how often the rows of the file are seen in an epoch: 2 = twice, 0.5 = half of them, the same half for the same seed. */
+export const TrainingFile = Type.Object(
+  { file: FileReference, weight: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 100 })) },
+  { additionalProperties: false },
+);
+
 export const CreateJobBody = Type.Object(
   {
     model: Type.String({ minLength: 1, maxLength: 256 }),
-    training_file: Type.String({ minLength: 1, maxLength: 64 }),
-    validation_file: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 64 }))),
+    training_file: Type.Optional(FileReference),
+    training_files: Type.Optional(
+      Type.Array(TrainingFile, { minItems: 1, maxItems: 32, description: 'instead of `training_file`: several files with weights' }),
+    ),
+    validation_file: Type.Optional(nullable(FileReference)),
+    validation_split: Type.Optional(
+      nullable(
+        Type.Number({
+          exclusiveMinimum: 0,
+          maximum: 0.5,
+          description: 'share of the training rows that is held out, the same for the same seed and data',
+        }),
+      ),
+    ),
+    invalid_sample_skip_percentage: Type.Optional(
+      nullable(
+        Type.Number({
+          minimum: 0,
+          maximum: 100,
+          description: 'bad lines of a file that are left out, in percent; more is a fault. Default 0',
+        }),
+      ),
+    ),
+    priority: Type.Optional(Type.Union([auto, Type.Integer({ minimum: 1, maximum: 100 })], { description: 'higher first; default 50' })),
+    auto_start: Type.Optional(
+      Type.Boolean({ description: 'false: checked and stored as `paused`, and queued by POST .../start. Default true' }),
+    ),
+    max_duration_seconds: Type.Optional(
+      nullable(Type.Integer({ minimum: 10, maximum: 31_536_000, description: 'of all attempts together; null: no limit' })),
+    ),
     suffix: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 64, pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$' }))),
     seed: Type.Optional(nullable(Type.Integer({ minimum: 0, maximum: 2147483647 }))),
     metadata: Type.Optional(nullable(Metadata)),
@@ -55,6 +90,23 @@ export const CreateJobBody = Type.Object(
 );
 export type CreateJobBody = Static<typeof CreateJobBody>;
 
+/** A JSON merge patch (RFC 7396) of the request that made the earlier job: null takes a field out. What results is checked like any request. */
+export const CloneJobBody = Type.Object(
+  {
+    ...Object.fromEntries(
+      Object.entries(CreateJobBody.properties).map(([name, schema]) => [name, Type.Optional(Type.Union([schema, Type.Null()]))]),
+    ),
+    method: Type.Optional(nullable(Type.Record(Type.String(), Type.Unknown()))),
+    hyperparameters: Type.Optional(nullable(Type.Record(Type.String(), Type.Unknown()))),
+    row_sparse: Type.Optional(
+      nullable(Type.Record(Type.String(), Type.Unknown(), { description: 'the fields to change; null takes one out' })),
+    ),
+    metadata: Type.Optional(nullable(Type.Record(Type.String(), Type.Unknown()))),
+  },
+  { additionalProperties: false, $id: 'CloneFineTuningJobRequest' },
+);
+export type CloneJobBody = { readonly [field: string]: unknown };
+
 export const JobErrorSchema = Type.Object({ code: Type.String(), message: Type.String(), param: nullable(Type.String()) });
 
 /** All of OpenAI's required fields are present, null where empty; `row_sparse` holds the resolved values. */
@@ -71,8 +123,13 @@ export const JobObject = Type.Object({
   result_files: Type.Array(Type.String()),
   status: JobStatusSchema,
   trained_tokens: nullable(Type.Integer()),
-  training_file: Type.String(),
+  training_file: Type.String({ description: 'the first, if there are several' }),
+  training_files: Type.Array(Type.Object({ file: Type.String(), weight: Type.Number() })),
   validation_file: nullable(Type.String()),
+  validation_split: nullable(Type.Number()),
+  invalid_sample_skip_percentage: Type.Number(),
+  priority: Type.Integer(),
+  max_duration_seconds: nullable(Type.Integer()),
   seed: Type.Integer(),
   estimated_finish: nullable(Type.Integer()),
   integrations: nullable(Type.Array(Type.Unknown())),

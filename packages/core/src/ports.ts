@@ -7,6 +7,7 @@ import type {
   ApiKeyId,
   CheckpointId,
   CheckpointMetrics,
+  CreateJobBody,
   ErrorClass,
   EventId,
   EventType,
@@ -136,6 +137,10 @@ export interface JobRecord {
   readonly trainedTokens: number | null;
   readonly fineTunedModel: string | null;
   readonly resultFiles: readonly FileId[];
+  /** 1 to 100, higher first. */
+  readonly priority: number;
+  /** Of all attempts together; null: no limit. */
+  readonly maxDurationSeconds: number | null;
   readonly error: { readonly code: string; readonly message: string; readonly param: string | null } | null;
   readonly createdAt: Date;
   readonly startedAt: Date | null;
@@ -159,7 +164,17 @@ export type NewJob = Pick<
   | 'rowSparse'
   | 'spec'
   | 'totalSteps'
->;
+  | 'priority'
+  | 'maxDurationSeconds'
+> & {
+  /** The body as it was sent. */
+  readonly request: CreateJobBody;
+  /** false: stored as `paused` under dispatch number 0, until `start`. */
+  readonly autoStart: boolean;
+};
+
+/** How long a repeated Idempotency-Key finds its job. */
+export const idempotencyHours = 24;
 
 export interface StoredEvent {
   readonly id: EventId;
@@ -198,12 +213,23 @@ export interface JobStore {
     job: NewJob,
     idempotency?: { readonly key: string; readonly bodySha256: string },
   ): Promise<{ readonly job: JobRecord; readonly replayed: boolean } | 'other_body' | 'file_gone'>;
+  /** The job that a request under this key has made, as long as keys are kept; 'other_body' when it was made by another one. */
+  replay(
+    projectId: ProjectId,
+    idempotency: { readonly key: string; readonly bodySha256: string },
+  ): Promise<JobRecord | 'other_body' | null>;
+  /** Keys older than `idempotencyHours`. Returns how many. */
+  dropOldKeys(): Promise<number>;
+  /** What was asked for when the job was made; null for jobs from before it was kept. */
+  request(projectId: ProjectId, id: string): Promise<CreateJobBody | null>;
   get(projectId: ProjectId, id: string): Promise<JobRecord | null>;
   list(projectId: ProjectId, page: Page & { readonly metadata?: Readonly<Record<string, string>> | undefined }): Promise<PageOf<JobRecord>>;
   /** queued: cancelled at once; running: asked of the worker by its next heartbeat; finished: 'final'. */
   cancel(projectId: ProjectId, id: string): Promise<JobRecord | 'final' | null>;
   /** queued: paused at once; running: `pausing`, asked of the worker by its next heartbeat; paused or pausing: as it is. */
   pause(projectId: ProjectId, id: string): Promise<JobRecord | 'final' | null>;
+  /** Created without being started: `queued`; queued or running: as it is. 'paused': it was started before, and `resume` is meant. */
+  start(projectId: ProjectId, id: string): Promise<JobRecord | 'final' | 'paused' | null>;
   /** paused: `queued` under a new dispatch number; queued or running: as it is. 'pausing': its worker has not stopped yet. */
   resume(projectId: ProjectId, id: string): Promise<JobRecord | 'final' | 'pausing' | null>;
   /** Newest first. 'no_cursor': `after` is no event of the job. */

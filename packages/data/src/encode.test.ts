@@ -41,6 +41,7 @@ test('chat: ids and mask are those of transformers, contents that begin with bla
   expect(counts).toEqual({
     rows: chats.length,
     examples: chats.length,
+    skipped: 0,
     truncated: 0,
     dropped: 0,
     tokens: sum(fixture.chat.map(({ ids }) => ids)),

@@ -1,10 +1,11 @@
 import type { EncodedExample } from '@rowsmith/contracts';
 import type { Tokenizer } from '@rowsmith/hf';
 import { DataError } from './errors.js';
-import { type LineOptions, readLines } from './lines.js';
+import { type Line, type LineOptions, readLines } from './lines.js';
 import { countedTokens, labelSpans, truncate } from './mask.js';
 import { type RowText, rowTexts, type TextOptions } from './row-texts.js';
-import { type FirstShape, readLine } from './validate.js';
+import { hashOfText } from './seen-lines.js';
+import { type FirstShape, type LineReading, readLine } from './validate.js';
 
 export interface EncodeDatasetOptions extends TextOptions, LineOptions {
   readonly tokenizer: Tokenizer;
@@ -12,6 +13,10 @@ export interface EncodeDatasetOptions extends TextOptions, LineOptions {
   readonly maxSeqLength: number;
   /** Ends plain texts, and is learnt there. */
   readonly eosId: number;
+  /** Rows that cannot be encoded are left out and counted instead of thrown. Default false. */
+  readonly skipInvalid?: boolean | undefined;
+  /** Told of every example, dropped ones too: its tokens before truncation, and those that count after it. */
+  readonly observe?: ((tokens: number, counted: number) => void) | undefined;
 }
 
 export interface DroppedRow {
@@ -28,6 +33,8 @@ export interface EncodedDataset {
     readonly truncated: number;
     /** Examples without a token to learn after truncation; they are not in `examples`. */
     readonly dropped: number;
+    /** Rows left out because they cannot be encoded; only with `skipInvalid`. */
+    readonly skipped: number;
     /** Of `examples`. */
     readonly tokens: number;
     /** Tokens of `examples` that are predicted and count in the loss. */
@@ -35,6 +42,12 @@ export interface EncodedDataset {
   };
   /** The first 1000. */
   readonly dropped: readonly DroppedRow[];
+  /** The first 1000. */
+  readonly skipped: readonly DroppedRow[];
+  /** Hash of every row's line, for choices among rows. [rows] */
+  readonly rowHashes: readonly number[];
+  /** Row of every example, ascending. [examples] */
+  readonly exampleRows: readonly number[];
 }
 
 /** Encoded at once: enough to keep the cores busy, little enough to hold: ids and offsets take several times the size of their text. */
@@ -49,16 +62,20 @@ export async function encodeDataset(source: AsyncIterable<Uint8Array>, options: 
   const encoding = new Encoding(options);
   let waiting: RowText[] = [];
   let waitingUnits = 0;
-  let rows = 0;
   let first: FirstShape | null = null;
   for await (const line of readLines(source, options)) {
     const reading = readLine(line, first);
     if (reading === 'blank') continue;
-    const { row, faults } = reading;
-    if (row === null) throw new DataError('invalid_line', line.number, faults[0]?.message ?? 'cannot be read');
-    first ??= { shape: row.shape, line: line.number };
-    rows++;
-    for (const text of rowTexts(row, line.number, options)) {
+    const { row } = reading;
+    const texts = textsOf(reading, line, options);
+    if (texts instanceof DataError) {
+      if (!options.skipInvalid) throw texts;
+      encoding.skip(texts);
+      continue;
+    }
+    if (row !== null) first ??= { shape: row.shape, line: line.number };
+    encoding.row(line.number, 'text' in line ? line.text : '');
+    for (const text of texts) {
       waiting.push(text);
       waitingUnits += text.text.length;
       if (waiting.length < batchTexts && waitingUnits < batchUnits) continue;
@@ -68,18 +85,46 @@ export async function encodeDataset(source: AsyncIterable<Uint8Array>, options: 
     }
   }
   await encoding.add(waiting);
-  return encoding.result(rows);
+  return encoding.result();
+}
+
+/** What is to be encoded of a line, or why it cannot be. */
+function textsOf({ row, faults }: Exclude<LineReading, 'blank'>, line: Line, options: TextOptions): readonly RowText[] | DataError {
+  if (row === null) return new DataError('invalid_line', line.number, faults[0]?.message ?? 'cannot be read');
+  try {
+    return rowTexts(row, line.number, options);
+  } catch (error) {
+    if (error instanceof DataError) return error;
+    throw error;
+  }
 }
 
 class Encoding {
   private readonly examples: EncodedExample[] = [];
   private readonly dropped: DroppedRow[] = [];
+  private readonly skipped: DroppedRow[] = [];
+  private readonly rowHashes: number[] = [];
+  private readonly rowsByLine = new Map<number, number>();
+  private readonly exampleRows: number[] = [];
+  private skippedCount = 0;
   private droppedCount = 0;
   private truncated = 0;
   private tokens = 0;
   private labelledTokens = 0;
 
   constructor(private readonly options: EncodeDatasetOptions) {}
+
+  skip({ line, reason }: DataError): void {
+    this.skippedCount++;
+    if (this.skipped.length < 1000) this.skipped.push({ line, reason });
+  }
+
+  /** The row that the next texts come from. */
+  row(line: number, text: string): void {
+    // Of the rows that wait to be encoded.
+    this.rowsByLine.set(line, this.rowHashes.length);
+    this.rowHashes.push(hashOfText(text));
+  }
 
   /** All of one file have the same shape, so one setting serves the batch. */
   async add(texts: readonly RowText[]): Promise<void> {
@@ -93,6 +138,8 @@ class Encoding {
       const whole = { ids, labels: labelSpans(ids, offsets, spans) };
       this.keep(line, plain ? this.ended(whole) : whole);
     }
+    const last = texts.at(-1)?.line ?? 0;
+    for (const line of this.rowsByLine.keys()) if (line < last) this.rowsByLine.delete(line);
   }
 
   /** Some tokenizers add eos themselves; it is learnt once in any case. */
@@ -114,6 +161,7 @@ class Encoding {
     const example = long ? truncate(whole, maxSeqLength) : whole;
     if (long) this.truncated++;
     const counted = countedTokens(example);
+    this.options.observe?.(whole.ids.length, counted);
     if (counted === 0) {
       this.droppedCount++;
       const reason = long
@@ -123,12 +171,14 @@ class Encoding {
       return;
     }
     this.examples.push(example);
+    this.exampleRows.push(this.rowsByLine.get(line) ?? 0);
     this.tokens += example.ids.length;
     this.labelledTokens += counted;
   }
 
-  result(rows: number): EncodedDataset {
-    const { examples, truncated, droppedCount: dropped, tokens, labelledTokens } = this;
-    return { examples, counts: { rows, examples: examples.length, truncated, dropped, tokens, labelledTokens }, dropped: this.dropped };
+  result(): EncodedDataset {
+    const { examples, truncated, droppedCount: dropped, skippedCount, tokens, labelledTokens, rowHashes, exampleRows } = this;
+    const counts = { rows: rowHashes.length, examples: examples.length, truncated, dropped, skipped: skippedCount, tokens, labelledTokens };
+    return { examples, counts, dropped: this.dropped, skipped: this.skipped, rowHashes, exampleRows };
   }
 }

@@ -54,10 +54,13 @@ export class DataError extends Error {
   readonly code: DataErrorCode;
   /** From 1. */
   readonly line: number;
+  /** The message without the line. */
+  readonly reason: string;
 
   constructor(code: DataErrorCode, line: number, reason: string, options?: { readonly cause: unknown }) {
     super(`line ${line}: ${reason}`, options);
     this.code = code;
     this.line = line;
+    this.reason = reason;
   }
 }

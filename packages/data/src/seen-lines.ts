@@ -71,3 +71,9 @@ function hash64(text: string): readonly [number, number] {
   const low = (b ^ (b >>> 16)) >>> 0;
   return high === 0 && low === 0 ? [1, 0] : [high, low];
 }
+
+/** 53 bits of a hash of the text: 0 to 2^53 - 1. */
+export function hashOfText(text: string): number {
+  const [high, low] = hash64(text);
+  return high * 2 ** 21 + (low >>> 11);
+}

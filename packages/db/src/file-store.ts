@@ -1,6 +1,6 @@
 import type { FileFindings } from '@rowsmith/contracts';
-import type { FileRecord, FileStore, NewFile } from '@rowsmith/core';
-import type { Database, Transaction } from './database.js';
+import { type FileRecord, type FileStore, finalStatuses, type NewFile } from '@rowsmith/core';
+import { type Database, jsonb, type Transaction } from './database.js';
 import { pageOf } from './page.js';
 import { filePurposeColumn, fileRecord } from './records.js';
 
@@ -44,10 +44,10 @@ export function createFileStore({ prisma }: Database): FileStore {
         await tx.$queryRaw`SELECT 1 FROM file WHERE project_id = ${projectId} AND id = ${id} FOR UPDATE`;
         const row = await tx.file.findFirst({ where: { projectId, id }, omit });
         if (!row) return null;
-        const using = await tx.job.count({
-          where: { projectId, OR: [{ trainingFile: id }, { validationFile: id }], status: { notIn: ['succeeded', 'failed', 'cancelled'] } },
-        });
-        if (using > 0) return 'in_use';
+        const using = await tx.$queryRaw<unknown[]>`
+          SELECT 1 FROM job j WHERE j.project_id = ${projectId} AND NOT j.status = ANY (${finalStatuses}::job_status[])
+            AND (j.training_file = ${id} OR j.validation_file = ${id} OR j.spec->'mixture' @> ${jsonb([{ file: id }])}) LIMIT 1`;
+        if (using.length > 0) return 'in_use';
         await tx.file.delete({ where: { id } });
         return fileRecord(row);
       });
@@ -55,8 +55,8 @@ export function createFileStore({ prisma }: Database): FileStore {
     async expired(limit) {
       const rows = await prisma.$queryRaw<{ id: string }[]>`
         SELECT f.id FROM file f WHERE f.expires_at <= clock_timestamp() AND NOT EXISTS (
-          SELECT 1 FROM job j WHERE j.project_id = f.project_id AND j.status NOT IN ('succeeded', 'failed', 'cancelled')
-            AND (j.training_file = f.id OR j.validation_file = f.id)) ORDER BY f.expires_at LIMIT ${limit}`;
+          SELECT 1 FROM job j WHERE j.project_id = f.project_id AND NOT j.status = ANY (${finalStatuses}::job_status[])
+            AND (j.training_file = f.id OR j.validation_file = f.id OR j.spec->'mixture' @> jsonb_build_array(jsonb_build_object('file', f.id)))) ORDER BY f.expires_at LIMIT ${limit}`;
       const files = await prisma.file.findMany({ where: { id: { in: rows.map(({ id }) => id) } }, omit });
       return files.map(fileRecord);
     },

@@ -1,7 +1,9 @@
+import type { CreateJobBody } from '@rowsmith/contracts';
 import type { JobStore } from '@rowsmith/core';
 import { finalStatuses } from '@rowsmith/core';
 import { appendEvents } from './append-events.js';
 import { type Database, jsonb, type Transaction } from './database.js';
+import { dropOldKeys, replayed } from './idempotency.js';
 import { pageOf } from './page.js';
 import { createPauseStore } from './pause-store.js';
 import { checkpointRecord, jobRecord, metricPoint, storedEvent } from './records.js';
@@ -17,29 +19,41 @@ export function createJobStore(database: Database): JobStore {
     async create(job, idempotency) {
       const create = prisma.$transaction(async (tx) => {
         if (idempotency) {
+          await dropOldKeys(tx, job.projectId, idempotency.key);
           // A second request with the same key waits here for the first one's commit.
           const fresh = await tx.$executeRaw`
             INSERT INTO idempotency_key (project_id, key, body_sha256, job_id) VALUES (${job.projectId}, ${idempotency.key}, ${idempotency.bodySha256}, ${job.id})
             ON CONFLICT (project_id, key) DO NOTHING`;
           if (fresh === 0) {
-            const first = await tx.idempotencyKey.findUniqueOrThrow({
-              where: { projectId_key: { projectId: job.projectId, key: idempotency.key } },
-            });
-            if (first.bodySha256 !== idempotency.bodySha256) return 'other_body';
-            return { job: jobRecord(await tx.job.findUniqueOrThrow({ where: { id: first.jobId } })), replayed: true };
+            const first = await replayed(tx, job.projectId, idempotency);
+            if (first !== null) return first === 'other_body' ? first : { job: first, replayed: true };
+            // Its job was deleted: the key is free.
+            await tx.$executeRaw`
+              UPDATE idempotency_key SET body_sha256 = ${idempotency.bodySha256}, job_id = ${job.id}, created_at = clock_timestamp()
+              WHERE project_id = ${job.projectId} AND key = ${idempotency.key}`;
           }
         }
         // Held until commit: a deletion waits, and then sees that this job reads the file.
-        const files = [...new Set([job.trainingFile, ...(job.validationFile === null ? [] : [job.validationFile])])];
+        const files = [
+          ...new Set([
+            job.trainingFile,
+            ...(job.spec.mixture ?? []).map(({ file }) => file),
+            ...(job.validationFile === null ? [] : [job.validationFile]),
+          ]),
+        ];
         const held = await tx.$queryRaw<unknown[]>`SELECT 1 FROM file WHERE project_id = ${job.projectId} AND id = ANY(${files}) FOR SHARE`;
         if (held.length < files.length) throw new FileGone();
         await tx.$executeRaw`
-          INSERT INTO job (id, project_id, model, suffix, seed, metadata, training_file, validation_file, hyperparameters, row_sparse, spec, total_steps)
+          INSERT INTO job (id, project_id, model, suffix, seed, metadata, training_file, validation_file, hyperparameters, row_sparse, spec, total_steps,
+                           priority, max_duration_seconds, request, status, dispatch_no)
           VALUES (${job.id}, ${job.projectId}, ${job.model}, ${job.suffix}, ${job.seed}, ${jsonb(job.metadata)}, ${job.trainingFile}, ${job.validationFile},
-                  ${jsonb(job.hyperparameters)}, ${jsonb(job.rowSparse)}, ${jsonb(job.spec)}, ${job.totalSteps})`;
+                  ${jsonb(job.hyperparameters)}, ${jsonb(job.rowSparse)}, ${jsonb(job.spec)}, ${job.totalSteps},
+                  ${job.priority}, ${job.maxDurationSeconds}, ${jsonb(job.request)}, ${job.autoStart ? 'queued' : 'paused'}::job_status, ${job.autoStart ? 1 : 0})`;
         await appendEvents(tx, job.id, [
           { level: 'info', type: 'job.created', message: `Created fine-tuning job: ${job.id}` },
-          { level: 'info', type: 'job.queued', message: 'Fine-tuning job is queued' },
+          job.autoStart
+            ? { level: 'info', type: 'job.queued', message: 'Fine-tuning job is queued' }
+            : { level: 'info', type: 'job.paused', message: 'Fine-tuning job waits to be started' },
         ]);
         return { job: jobRecord(await tx.job.findUniqueOrThrow({ where: { id: job.id } })), replayed: false };
       });
@@ -47,6 +61,14 @@ export function createJobStore(database: Database): JobStore {
         if (error instanceof FileGone) return 'file_gone' as const;
         throw error;
       });
+    },
+
+    replay: (projectId, idempotency) => replayed(prisma, projectId, idempotency),
+    dropOldKeys: () => dropOldKeys(prisma),
+
+    async request(projectId, id) {
+      const row = await prisma.job.findFirst({ where: { projectId, id }, select: { request: true } });
+      return (row?.request ?? null) as CreateJobBody | null;
     },
 
     async get(projectId, id) {

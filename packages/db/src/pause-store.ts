@@ -1,11 +1,11 @@
-import { isFinal, type JobStore } from '@rowsmith/core';
+import { isFinal, type JobStore, type NewEvent } from '@rowsmith/core';
 import { appendEvents } from './append-events.js';
 import type { Database, Transaction } from './database.js';
 import type { Job } from './generated/client.js';
 import { jobRecord } from './records.js';
 
 /** Pause and resume of a job as the API asks for them; a running job's worker does the pausing. */
-export function createPauseStore({ prisma }: Database): Pick<JobStore, 'pause' | 'resume'> {
+export function createPauseStore({ prisma }: Database): Pick<JobStore, 'pause' | 'resume' | 'start'> {
   /** The job's row, locked until commit: a worker that begins or ends it waits. */
   const change = <T>(projectId: string, id: string, act: (tx: Transaction, row: Job) => Promise<T>) =>
     prisma.$transaction(async (tx) => {
@@ -16,6 +16,12 @@ export function createPauseStore({ prisma }: Database): Pick<JobStore, 'pause' |
       return act(tx, row);
     });
   const current = async (tx: Transaction, id: string) => jobRecord(await tx.job.findUniqueOrThrow({ where: { id } }));
+
+  const queue = async (tx: Transaction, id: string, ...first: NewEvent[]) => {
+    await tx.$executeRaw`
+      UPDATE job SET status = 'queued', dispatch_no = dispatch_no + 1, not_before = clock_timestamp(), heartbeat_at = NULL, released_at = NULL WHERE id = ${id}`;
+    await appendEvents(tx, id, [...first, { level: 'info', type: 'job.queued', message: 'Fine-tuning job is queued' }]);
+  };
 
   return {
     pause: (projectId, id) =>
@@ -34,14 +40,14 @@ export function createPauseStore({ prisma }: Database): Pick<JobStore, 'pause' |
     resume: (projectId, id) =>
       change(projectId, id, async (tx, { status }) => {
         if (status === 'pausing') return 'pausing' as const;
-        if (status === 'paused') {
-          await tx.$executeRaw`
-            UPDATE job SET status = 'queued', dispatch_no = dispatch_no + 1, not_before = clock_timestamp(), heartbeat_at = NULL, released_at = NULL WHERE id = ${id}`;
-          await appendEvents(tx, id, [
-            { level: 'info', type: 'job.resumed', message: 'Fine-tuning job resumed' },
-            { level: 'info', type: 'job.queued', message: 'Fine-tuning job is queued' },
-          ]);
-        }
+        if (status === 'paused') await queue(tx, id, { level: 'info', type: 'job.resumed', message: 'Fine-tuning job resumed' });
+        return current(tx, id);
+      }),
+
+    start: (projectId, id) =>
+      change(projectId, id, async (tx, { status, dispatchNo }) => {
+        if ((status === 'paused' || status === 'pausing') && dispatchNo > 0) return 'paused' as const;
+        if (status === 'paused') await queue(tx, id);
         return current(tx, id);
       }),
   };

@@ -51,6 +51,8 @@ export const jobRecord = (row: Job): JobRecord => ({
   trainedTokens: row.trainedTokens === null ? null : Number(row.trainedTokens),
   fineTunedModel: row.fineTunedModel,
   resultFiles: row.resultFiles as FileId[],
+  priority: row.priority,
+  maxDurationSeconds: row.maxDurationSeconds,
   error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? '', param: row.errorParam },
   createdAt: row.createdAt,
   startedAt: row.startedAt,

@@ -49,6 +49,10 @@ const newJob = (change: Partial<NewJob> = {}): NewJob => ({
   rowSparse: {} as NewJob['rowSparse'],
   spec: {} as JobSpec,
   totalSteps: 4,
+  priority: 50,
+  maxDurationSeconds: null,
+  request: { model: 'm' },
+  autoStart: true,
   ...change,
 });
 const createJob = async (change: Partial<NewJob> = {}, idempotency?: { key: string; bodySha256: string }) => {

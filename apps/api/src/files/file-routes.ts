@@ -1,20 +1,33 @@
 /** Training data in, result files out. */
-import { FileDeleted, FileObject, type FilePurpose, filePurposes, listOf } from '@rowsmith/contracts';
+import {
+  FileDeleted,
+  FileObject,
+  type FilePurpose,
+  FileReport,
+  filePurposes,
+  listOf,
+  type TrainOn,
+  trainOnNames,
+} from '@rowsmith/contracts';
 import type { FileStore } from '@rowsmith/core';
 import { Type } from 'typebox';
-import { conflict, noSuchFile } from '../http/api-error.js';
+import { badRequest, conflict, noSuchFile } from '../http/api-error.js';
 import { projectOf } from '../http/auth.js';
 import { discardBody } from '../http/discard-body.js';
 import { listOfItems, pageQuery, requireCursor } from '../http/paging.js';
 import { content, failures, json, named } from '../http/replies.js';
 import type { Routes } from '../http/routes.js';
 import { sendObject } from '../http/send-object.js';
+import type { BaseModels } from '../models/base-models.js';
+import type { TokenCounter } from '../models/token-counter.js';
 import { toFileObject } from './file-object.js';
 import { fileTooLarge } from './intake.js';
 import { receiveFile, type UploadDeps } from './upload.js';
 
 export interface FileDeps extends UploadDeps {
   readonly files: FileStore;
+  readonly models: Pick<BaseModels, 'get'>;
+  readonly tokens: TokenCounter;
 }
 
 const FileParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 128 }) }, { additionalProperties: false });
@@ -25,6 +38,16 @@ const ListQuery = Type.Object(
     order: Type.Optional(
       Type.Unsafe<'asc' | 'desc'>(Type.String({ enum: ['asc', 'desc'], description: 'by time of creation; desc if not given' })),
     ),
+  },
+  { additionalProperties: false },
+);
+const ReportQuery = Type.Object(
+  {
+    model: Type.Optional(Type.String({ minLength: 1, maxLength: 256, description: 'base model whose tokens are counted' })),
+    max_seq_length: Type.Optional(
+      Type.Integer({ minimum: 8, maximum: 131072, description: 'tokens; 1024 or what the model takes if not given' }),
+    ),
+    train_on: Type.Optional(Type.Unsafe<TrainOn>(Type.String({ enum: [...trainOnNames] }))),
   },
   { additionalProperties: false },
 );
@@ -102,6 +125,40 @@ export const fileRoutes: Routes<FileDeps> = (app, deps, prefix) => {
       const file = await deps.files.get(projectOf(request), request.params.id);
       if (file === null) throw noSuchFile(request.params.id);
       return toFileObject(file);
+    },
+  );
+
+  app.get(
+    `${prefix.files}/:id/report`,
+    {
+      schema: {
+        tags: ['files'],
+        summary: 'What was found in a file',
+        description: 'Every fault of every line up to 1000, duplicates, and with `model` the lengths of its examples under that model.',
+        params: FileParams,
+        querystring: ReportQuery,
+        response: { 200: json('The report', named(FileReport, 'FileReport')), ...failures(404) },
+      },
+    },
+    async (request) => {
+      const { id } = request.params;
+      const project = projectOf(request);
+      const file = await deps.files.get(project, id);
+      const findings = file && (await deps.files.findings(project, id));
+      if (file === null) throw noSuchFile(id);
+      if (findings === null) throw badRequest(`File ${id} is no training data: there is no report on it.`, 'invalid_file_purpose', 'id');
+      const { model: modelId, max_seq_length: length, train_on: trainOn = 'assistant' } = request.query;
+      if (modelId === undefined) return { object: 'file.report' as const, file_id: id, ...findings, tokens: null };
+      const model = await deps.models.get(modelId);
+      if (model === null)
+        throw badRequest(`The model '${modelId}' does not exist. GET /models lists the base models.`, 'model_not_found', 'model');
+      const maxSeqLength = length ?? Math.min(1024, model.config.max_position_embeddings);
+      return {
+        object: 'file.report' as const,
+        file_id: id,
+        ...findings,
+        tokens: await deps.tokens.count(file, model, { maxSeqLength, trainOn }),
+      };
     },
   );
 

@@ -2,12 +2,15 @@
 import swagger from '@fastify/swagger';
 import {
   ApiErrorBody,
+  CloneJobBody,
   CompleteUploadBody,
   CreateJobBody,
   CreateUploadBody,
   FileDeleted,
   FileObject,
+  FileReport,
   JobCheckpoint,
+  JobEstimate,
   JobEvent,
   JobObject,
   MetricPoint,
@@ -26,7 +29,9 @@ const components: Readonly<Record<string, TSchema>> = {
   Error: ApiErrorBody,
   File: FileObject,
   FileDeleted,
+  FileReport,
   FineTuningJob: JobObject,
+  FineTuningEstimate: JobEstimate,
   FineTuningJobEvent: JobEvent,
   FineTuningJobCheckpoint: JobCheckpoint,
   MetricPoint,
@@ -39,7 +44,7 @@ const components: Readonly<Record<string, TSchema>> = {
 };
 
 /** Schemas of bodies, by their `$id`. */
-export const requestBodies = [CreateJobBody, CreateUploadBody, CompleteUploadBody];
+export const requestBodies = [CreateJobBody, CloneJobBody, CreateUploadBody, CompleteUploadBody];
 
 /** TypeBox writes draft-7 tuples; OpenAPI 3.1 reads JSON Schema 2020-12. */
 function modernTuples(node: unknown): unknown {

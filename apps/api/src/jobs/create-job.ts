@@ -1,83 +1,72 @@
-/** Admission of a job: model, files and settings are checked and every "auto" resolved before anything is stored. */
-import { createHash, randomBytes, randomInt } from 'node:crypto';
-import { type CreateJobBody, canonicalJson, type JobSpec, newId, type ProjectId } from '@rowsmith/contracts';
-import { type FileRecord, type FileStore, type JobFacts, type JobRecord, type JobStore, resolveJob } from '@rowsmith/core';
-import { ApiError, badRequest, notFound } from '../http/api-error.js';
-import type { BaseModel, BaseModels } from '../models/base-models.js';
+/** Storing an admitted job; a repeated Idempotency-Key finds the job that the first request made, before anything else is looked at. */
+import { createHash, randomBytes } from 'node:crypto';
+import { type CreateJobBody, canonicalJson, type JobId, type JobSpec, newId, type ProjectId } from '@rowsmith/contracts';
+import type { FileRecord, JobRecord, JobStore } from '@rowsmith/core';
+import { ApiError, badRequest } from '../http/api-error.js';
+import { type Admission, type AdmissionDeps, admitJob } from './admit-job.js';
 
-export interface CreateJobDeps {
-  readonly jobs: Pick<JobStore, 'create'>;
-  readonly files: Pick<FileStore, 'get'>;
-  readonly models: Pick<BaseModels, 'get'>;
+export interface CreateJobDeps extends AdmissionDeps {
+  readonly jobs: Pick<JobStore, 'create' | 'get' | 'replay'>;
   readonly onJobCreated: () => void;
 }
-
-async function trainingData(files: CreateJobDeps['files'], projectId: ProjectId, id: string, param: string): Promise<FileRecord> {
-  const file = await files.get(projectId, id);
-  if (file === null) throw badRequest(`No such file: '${id}'.`, 'file_not_found', param);
-  if (file.purpose !== 'fine-tune') {
-    throw badRequest(
-      `File ${id} has the purpose '${file.purpose}'; '${param}' must be uploaded with 'fine-tune'.`,
-      'invalid_file_purpose',
-      param,
-    );
-  }
-  return file;
-}
-
-/** What the rules of a job's settings need to know of a model: sizes of its linears, [out, in], in Hugging Face's names. */
-function modelFacts({ config }: BaseModel): JobFacts['model'] {
-  const queries = config.n_heads * config.head_dim;
-  const keys = config.n_kv_heads * config.head_dim;
-  return {
-    layers: config.n_layers,
-    maxPositions: config.max_position_embeddings,
-    heads: config.n_heads,
-    kvHeads: config.n_kv_heads,
-    rowsOf: {
-      q_proj: queries,
-      k_proj: keys,
-      v_proj: keys,
-      o_proj: config.hidden_size,
-      gate_proj: config.intermediate_size,
-      up_proj: config.intermediate_size,
-      down_proj: config.hidden_size,
-    },
-  };
+export interface Created {
+  readonly job: JobRecord;
+  readonly replayed: boolean;
 }
 
 const refOf = ({ key, sha256, bytes }: FileRecord) => ({ key, sha256, bytes });
 
+/** Options that are not asked for are left out: the hash of a spec, which checkpoints are bound to, is then that of older services. */
+function specOf(id: JobId, body: CreateJobBody, { model, training, validation, settings, warmStart, reuseRows }: Admission): JobSpec {
+  const [first] = training;
+  if (first === undefined) throw new Error('an admitted job has a training file');
+  const plain = training.length === 1 && first.weight === 1;
+  const skip = body.invalid_sample_skip_percentage ?? 0;
+  return {
+    job_id: id,
+    model: model.id,
+    base_sha256: model.base_sha256,
+    training_data: refOf(first.file),
+    validation_data: validation === null ? null : refOf(validation),
+    ...(plain ? {} : { mixture: training.map(({ file, weight }) => ({ file: file.id, data: refOf(file), weight })) }),
+    ...(body.validation_split ? { validation_split: body.validation_split } : {}),
+    ...(skip > 0 ? { invalid_sample_skip_percentage: skip } : {}),
+    ...(warmStart === null ? {} : { warm_start: warmStart }),
+    ...(reuseRows === null ? {} : { reuse_rows: reuseRows }),
+    seed: settings.seed,
+    hyperparameters: settings.hyperparameters,
+    row_sparse: settings.rowSparse,
+  };
+}
+
+const reused = () =>
+  new ApiError(422, {
+    message: 'This Idempotency-Key was used with another body. Use a new key for another job.',
+    code: 'idempotency_key_reused',
+    param: 'Idempotency-Key',
+  });
+
+/** `sent`: what the key stands for, if it is not the body itself (a clone's patch). */
 export async function createJob(
   deps: CreateJobDeps,
   projectId: ProjectId,
   body: CreateJobBody,
   idempotencyKey: string | undefined,
-): Promise<{ readonly job: JobRecord; readonly replayed: boolean }> {
-  const model = await deps.models.get(body.model);
-  if (model === null) {
-    throw notFound(`The model '${body.model}' does not exist. GET /models lists the base models.`, 'model_not_found', 'model');
+  sent: unknown = body,
+): Promise<Created> {
+  const bodySha256 = createHash('sha256').update(canonicalJson(sent)).digest('hex');
+  const idempotency = idempotencyKey === undefined ? undefined : { key: idempotencyKey, bodySha256 };
+  if (idempotency) {
+    const earlier = await deps.jobs.replay(projectId, idempotency);
+    if (earlier === 'other_body') throw reused();
+    if (earlier !== null) return { job: earlier, replayed: true };
   }
-  const training = await trainingData(deps.files, projectId, body.training_file, 'training_file');
-  const validation = body.validation_file ? await trainingData(deps.files, projectId, body.validation_file, 'validation_file') : null;
-  const settings = resolveJob(body, {
-    model: modelFacts(model),
-    trainingExamples: training.examples ?? 0,
-    validationExamples: validation === null ? null : (validation.examples ?? 0),
-    randomSeed: randomInt(2 ** 31),
-  });
-  if ('fault' in settings) throw badRequest(settings.fault.message, 'invalid_value', settings.fault.param);
+  const admission = await admitJob(deps, projectId, body);
+  const { model, training, validation, settings } = admission;
   const id = newId('job', randomBytes);
-  const spec: JobSpec = {
-    job_id: id,
-    model: model.id,
-    base_sha256: model.base_sha256,
-    training_data: refOf(training),
-    validation_data: validation === null ? null : refOf(validation),
-    seed: settings.seed,
-    hyperparameters: settings.hyperparameters,
-    row_sparse: settings.rowSparse,
-  };
+  const spec = specOf(id, body, admission);
+  const trainingFile = training[0]?.file.id;
+  if (trainingFile === undefined) throw new Error('an admitted job has a training file');
   const created = await deps.jobs.create(
     {
       id,
@@ -85,23 +74,19 @@ export async function createJob(
       model: model.id,
       suffix: body.suffix ?? null,
       metadata: body.metadata ?? null,
-      trainingFile: training.id,
+      trainingFile,
       validationFile: validation?.id ?? null,
       ...settings,
       spec,
+      priority: body.priority === undefined || body.priority === 'auto' ? 50 : body.priority,
+      maxDurationSeconds: body.max_duration_seconds ?? null,
+      request: body,
+      autoStart: body.auto_start ?? true,
     },
-    idempotencyKey === undefined
-      ? undefined
-      : { key: idempotencyKey, bodySha256: createHash('sha256').update(canonicalJson(body)).digest('hex') },
+    idempotency,
   );
   if (created === 'file_gone') throw badRequest('A file of the job was deleted meanwhile.', 'file_not_found', 'training_file');
-  if (created === 'other_body') {
-    throw new ApiError(422, {
-      message: 'This Idempotency-Key was used with another body. Use a new key for another job.',
-      code: 'idempotency_key_reused',
-      param: 'Idempotency-Key',
-    });
-  }
+  if (created === 'other_body') throw reused();
   deps.onJobCreated();
   return created;
 }

@@ -8,6 +8,7 @@ import { listOfItems, noSuchCursor, pageQuery, requireCursor } from '../http/pag
 import { failures, json, named } from '../http/replies.js';
 import type { Routes } from '../http/routes.js';
 import { type CreateJobDeps, createJob } from './create-job.js';
+import { IdempotencyHeaders } from './idempotency-header.js';
 import { toCheckpointObject, toJobObject } from './job-object.js';
 import { JobParams } from './job-params.js';
 
@@ -18,15 +19,6 @@ export interface JobDeps extends CreateJobDeps {
 }
 
 const Job = named(JobObject, 'FineTuningJob');
-const CreateHeaders = Type.Object({
-  'idempotency-key': Type.Optional(
-    Type.String({
-      minLength: 1,
-      maxLength: 255,
-      description: 'the same key and body make one job however often they are sent; kept for at least 24 h',
-    }),
-  ),
-});
 const metadataParameter = /^metadata\[([^\]]{1,64})\]$/;
 const ListQuery = Type.Object(pageQuery(20, 100), {
   additionalProperties: false,
@@ -65,7 +57,7 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
       schema: {
         tags: ['fine-tuning'],
         summary: 'Create a fine-tuning job',
-        headers: CreateHeaders,
+        headers: IdempotencyHeaders,
         body: named(CreateJobBody, 'CreateFineTuningJobRequest'),
         response: { 200: json('The job, every "auto" resolved', Job), ...failures(404, 413, 415, 422) },
       },

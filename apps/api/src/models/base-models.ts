@@ -2,7 +2,7 @@
 import type { PackedModelIndex } from '@rowsmith/contracts';
 import { listModels } from '@rowsmith/hf';
 
-export type BaseModel = Pick<PackedModelIndex, 'id' | 'created_at' | 'base_sha256' | 'config' | 'parameters'>;
+export type BaseModel = Pick<PackedModelIndex, 'id' | 'created_at' | 'base_sha256' | 'config' | 'parameters' | 'weights_bytes'>;
 
 export interface BaseModels {
   /** By id. */

@@ -91,6 +91,7 @@ export async function openTestApi(options: TestApiOptions = {}) {
     url,
     key: keys.main,
     modelId: testModelId,
+    modelsDir: env.modelsDir,
     headers,
     inject,
     getJob,
@@ -121,6 +122,8 @@ export async function openTestApi(options: TestApiOptions = {}) {
       await succeed(worker, id, steps, `ft:${job.model}:${job.organization_id}:${job.suffix ?? ''}:${job.id}`);
       return adapterContent;
     },
+    /** As a trainer would. */
+    putObject: (key: string, body: Uint8Array) => worker.objects.put(key, body),
     damageAdapter: (id: string) => worker.objects.put(`${adapterPrefix(id)}/adapter_model.safetensors`, Buffer.alloc(1_100)),
     /** Oldest first. */
     async eventIds(id: string) {

@@ -1,0 +1,95 @@
+/** Whether a job can be: model, files and settings are checked and every "auto" resolved. Nothing is stored, so estimates use it too. */
+import { randomInt } from 'node:crypto';
+import { rowsFileName } from '@rowsmith/adapter';
+import { AdapterManifest, type CreateJobBody, type ObjectRef, type ProjectId, parseAs } from '@rowsmith/contracts';
+import { type FileStore, type JobFacts, type JobStore, type ObjectStore, type ResolvedJob, resolveJob } from '@rowsmith/core';
+import { heldOutOf, weightedRows } from '@rowsmith/data';
+import { badRequest, notFound } from '../http/api-error.js';
+import type { BaseModel, BaseModels } from '../models/base-models.js';
+import { filesOf, type JobFiles } from './job-files.js';
+import { reusedRowsOf } from './reuse-rows.js';
+
+export interface AdmissionDeps {
+  readonly files: Pick<FileStore, 'get'>;
+  readonly models: Pick<BaseModels, 'get'>;
+  readonly jobs: Pick<JobStore, 'get'>;
+  readonly objects: Pick<ObjectStore, 'getBytes'>;
+}
+export interface Admission extends JobFiles {
+  readonly model: BaseModel;
+  readonly settings: ResolvedJob;
+  readonly trainingExamples: number;
+  /** 0 without validation data. */
+  readonly validationExamples: number;
+  readonly warmStart: ObjectRef | null;
+  /** Selection of another job whose rows are trained. */
+  readonly reuseRows: ObjectRef | null;
+}
+
+/** What the rules of a job's settings need to know of a model: sizes of its linears, [out, in], in Hugging Face's names. */
+export function modelFacts({ config }: BaseModel): JobFacts['model'] {
+  const queries = config.n_heads * config.head_dim;
+  const keys = config.n_kv_heads * config.head_dim;
+  return {
+    layers: config.n_layers,
+    maxPositions: config.max_position_embeddings,
+    heads: config.n_heads,
+    kvHeads: config.n_kv_heads,
+    rowsOf: {
+      q_proj: queries,
+      k_proj: keys,
+      v_proj: keys,
+      o_proj: config.hidden_size,
+      gate_proj: config.intermediate_size,
+      up_proj: config.intermediate_size,
+      down_proj: config.hidden_size,
+    },
+  };
+}
+
+/** The rows of the job that this one starts from. */
+async function warmStartOf(from: string | null, model: BaseModel, projectId: ProjectId, deps: AdmissionDeps): Promise<ObjectRef | null> {
+  if (from === null) return null;
+  const param = 'row_sparse.warm_start_from';
+  const job = await deps.jobs.get(projectId, from);
+  const manifest = job?.adapterManifestKey ? await deps.objects.getBytes(job.adapterManifestKey) : null;
+  if (manifest === null) throw badRequest(`There is no succeeded job '${from}' whose adapter could be the start.`, 'job_not_found', param);
+  const { base_sha256: base, files } = parseAs(AdapterManifest, JSON.parse(Buffer.from(manifest).toString('utf8')), 'adapter manifest');
+  if (base !== model.base_sha256)
+    throw badRequest(`The adapter of ${from} belongs to another base model than '${model.id}'.`, 'invalid_value', param);
+  const rows = files.find(({ name }) => name === rowsFileName);
+  if (rows === undefined) throw badRequest(`The adapter of ${from} has no rows to start from.`, 'invalid_value', param);
+  return { key: rows.key, sha256: rows.sha256, bytes: rows.bytes };
+}
+
+export async function admitJob(deps: AdmissionDeps, projectId: ProjectId, body: CreateJobBody): Promise<Admission> {
+  const model = await deps.models.get(body.model);
+  if (model === null) {
+    throw notFound(`The model '${body.model}' does not exist. GET /models lists the base models.`, 'model_not_found', 'model');
+  }
+  const { training, validation } = await filesOf(deps.files, projectId, body);
+  const split = body.validation_split ?? null;
+  // As the trainer does it: of every file a part is held out, and the weight is that of the rest.
+  const counts = training.map(({ file, weight }) => {
+    const rows = file.examples ?? 0;
+    const out = split === null ? 0 : heldOutOf(rows, split);
+    return { rows, out, trained: weightedRows(rows - out, weight) };
+  });
+  const [rows, heldOut, trainingExamples] = (['rows', 'out', 'trained'] as const).map((name) =>
+    counts.reduce((sum, c) => sum + c[name], 0),
+  ) as [number, number, number];
+  const validationExamples = split === null ? (validation?.examples ?? 0) : heldOut;
+  if (rows > 0 && trainingExamples < 1)
+    throw badRequest(`A validation_split of ${split} leaves nothing to train on of ${rows} rows.`, 'invalid_value', 'validation_split');
+  const reused = await reusedRowsOf(body.row_sparse?.reuse_rows_of, model, projectId, deps);
+  const settings = resolveJob(body, {
+    reuse: reused?.rowSparse,
+    model: modelFacts(model),
+    trainingExamples,
+    validationExamples: split === null && validation === null ? null : validationExamples,
+    randomSeed: randomInt(2 ** 31),
+  });
+  if ('fault' in settings) throw badRequest(settings.fault.message, 'invalid_value', settings.fault.param);
+  const warmStart = await warmStartOf(settings.rowSparse.warm_start_from ?? null, model, projectId, deps);
+  return { model, training, validation, settings, trainingExamples, validationExamples, warmStart, reuseRows: reused?.selection ?? null };
+}
