@@ -1,6 +1,8 @@
 import { ModelError, quoted } from '../errors.js';
+import { type NamedToken, readVocabulary, tokenTypes, type Vocabulary } from './gguf-vocabulary.js';
 import type { Metadata } from './metadata.js';
 import { preTokenizations } from './pre-tokenizers.js';
+import { sentencePieceBpe } from './sentencepiece-bpe.js';
 
 export interface RebuiltTokenizer {
   readonly tokenizerJson: string;
@@ -9,47 +11,84 @@ export interface RebuiltTokenizer {
   readonly size: number;
 }
 
-/** gguf.h, token types. */
-const control = 3;
-const userDefined = 4;
+/** The parts of tokenizer.json in which the two kinds differ. */
+interface Kind {
+  readonly normalizer: object | null;
+  readonly preTokenizer: object | null;
+  readonly decoder: object;
+  readonly model: object;
+  /** Post-processor that runs before the one which adds special tokens. */
+  readonly processor: object | null;
+  readonly addBos: boolean;
+}
 
-/** tokenizer.json and tokenizer_config.json from a GGUF file's metadata, so that ids equal the original tokenizer's. Byte-level BPE only. */
-export function ggufTokenizer(metadata: Metadata, _gguf?: unknown): RebuiltTokenizer {
-  const refuse = (message: string) => new ModelError('unsupported', message, { file: metadata.file });
+/** tokenizer.json and tokenizer_config.json from a GGUF file's metadata, so that ids equal the original tokenizer's: BPE, byte-level or SentencePiece's. */
+export function ggufTokenizer(metadata: Metadata, architecture: string): RebuiltTokenizer {
   const model = metadata.string('tokenizer.ggml.model');
-  if (model !== 'gpt2') {
-    throw refuse(
-      `tokenizer model ${quoted(model)} cannot be rebuilt (byte-level BPE, "gpt2", can); import the Hugging Face folder of this model instead`,
+  if (model !== 'gpt2' && model !== 'llama') {
+    throw refused(
+      metadata,
+      `tokenizer model ${quoted(model)} cannot be rebuilt ("gpt2", byte-level BPE, and "llama", SentencePiece BPE, can); import the Hugging Face folder of this model instead`,
     );
   }
-  const pre = metadata.string('tokenizer.ggml.pre', 'default');
-  const rules = preTokenizations.get(pre);
-  if (!rules) {
-    throw refuse(
-      `pre-tokenizer ${quoted(pre)} is not known (known: ${[...preTokenizations.keys()].join(', ')}); import the Hugging Face folder instead`,
-    );
+  const vocabulary = readVocabulary(metadata, model === 'llama' ? spelled : (token) => token);
+  const kind = model === 'llama' ? sentencePiece(metadata, vocabulary) : byteLevel(metadata, vocabulary);
+  const bos = vocabulary.named('bos');
+  const eos = vocabulary.named('eos');
+  const adds = (which: string, fallback: boolean) => metadata.boolean(`tokenizer.ggml.add_${which}_token`, fallback);
+  const added = vocabulary.tokens.flatMap((content, id) => {
+    const type = vocabulary.types[id];
+    const special = type === tokenTypes.control || type === tokenTypes.unknown;
+    if (!special && type !== tokenTypes.userDefined) return [];
+    return [{ id, content, single_word: false, lstrip: false, rstrip: eatsBlanks(content), normalized: false, special }];
+  });
+  /** Phi-3 drops blanks after its role tokens. The file does not say so; llama.cpp knows these names, too. */
+  function eatsBlanks(content: string): boolean {
+    return architecture === 'phi3' && model === 'llama' && !['<unk>', '<s>', '<|endoftext|>'].includes(content);
   }
-  const tokens = metadata.strings('tokenizer.ggml.tokens');
-  const merges = metadata.strings('tokenizer.ggml.merges');
-  const types = metadata.values.has('tokenizer.ggml.token_type') ? metadata.numbers('tokenizer.ggml.token_type') : tokens.map(() => 1);
-  if (types.length !== tokens.length) {
-    throw new ModelError('bad_gguf', `${tokens.length} tokens but ${types.length} token types`, { file: metadata.file });
-  }
-  const bos = named(metadata, tokens, 'bos');
-  const eos = named(metadata, tokens, 'eos');
-  const added = tokens.flatMap((content, id) =>
-    types[id] === control || types[id] === userDefined
-      ? [{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: types[id] === control }]
-      : [],
-  );
   const tokenizer = {
     version: '1.0',
     truncation: null,
     padding: null,
     added_tokens: added,
+    normalizer: kind.normalizer,
+    pre_tokenizer: kind.preTokenizer,
+    post_processor: postProcessor(kind.processor, adds('bos', kind.addBos) ? bos : null, adds('eos', false) ? eos : null),
+    decoder: kind.decoder,
+    model: kind.model,
+  };
+  const config = {
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    add_prefix_space: false,
+    clean_up_tokenization_spaces: false,
+    model_max_length: 1e30,
+    bos_token: bos?.content ?? null,
+    eos_token: eos?.content ?? null,
+    unk_token: vocabulary.named('unknown')?.content ?? null,
+    pad_token: vocabulary.named('padding')?.content ?? null,
+    ...(metadata.values.has('tokenizer.chat_template') ? { chat_template: metadata.string('tokenizer.chat_template') } : {}),
+  };
+  return {
+    tokenizerJson: JSON.stringify(tokenizer),
+    tokenizerConfigJson: `${JSON.stringify(config, null, 2)}\n`,
+    size: vocabulary.tokens.length,
+  };
+}
+
+const refused = (metadata: Metadata, message: string) => new ModelError('unsupported', message, { file: metadata.file });
+
+function byteLevel(metadata: Metadata, { ids }: Vocabulary): Kind {
+  const pre = metadata.string('tokenizer.ggml.pre', 'default');
+  const rules = preTokenizations.get(pre);
+  if (!rules) {
+    throw refused(
+      metadata,
+      `pre-tokenizer ${quoted(pre)} is not known (known: ${[...preTokenizations.keys()].join(', ')}); import the Hugging Face folder instead`,
+    );
+  }
+  return {
     normalizer: rules.normalizer,
-    pre_tokenizer: rules.preTokenizer,
-    post_processor: postProcessor(metadata.boolean('tokenizer.ggml.add_bos_token', false) ? bos : null),
+    preTokenizer: rules.preTokenizer,
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: {
       type: 'BPE',
@@ -60,41 +99,34 @@ export function ggufTokenizer(metadata: Metadata, _gguf?: unknown): RebuiltToken
       fuse_unk: false,
       byte_fallback: false,
       ignore_merges: rules.ignoreMerges,
-      vocab: vocabulary(tokens, metadata.file),
-      merges: merges.map((merge) => pair(merge, metadata.file)),
+      vocab: ids,
+      merges: metadata.strings('tokenizer.ggml.merges').map((merge) => pair(merge, metadata.file)),
     },
+    processor: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: false, use_regex: true },
+    addBos: false,
   };
-  const config = {
-    tokenizer_class: 'PreTrainedTokenizerFast',
-    add_prefix_space: false,
-    clean_up_tokenization_spaces: false,
-    model_max_length: 1e30,
-    bos_token: bos?.content ?? null,
-    eos_token: eos?.content ?? null,
-    unk_token: named(metadata, tokens, 'unknown')?.content ?? null,
-    pad_token: named(metadata, tokens, 'padding')?.content ?? null,
-    ...(metadata.values.has('tokenizer.chat_template') ? { chat_template: metadata.string('tokenizer.chat_template') } : {}),
-  };
-  return { tokenizerJson: JSON.stringify(tokenizer), tokenizerConfigJson: `${JSON.stringify(config, null, 2)}\n`, size: tokens.length };
 }
 
-function named(metadata: Metadata, tokens: readonly string[], which: string): { id: number; content: string } | null {
-  const id = metadata.tokenId(`tokenizer.ggml.${which}_token_id`);
-  if (id === null) return null;
-  const content = tokens[id];
-  if (content === undefined) throw new ModelError('bad_gguf', `${which} token id ${id} is outside the vocabulary`, { file: metadata.file });
-  return { id, content };
+function sentencePiece(metadata: Metadata, vocabulary: Vocabulary): Kind {
+  const { tokens, types, ids } = vocabulary;
+  if (metadata.boolean('tokenizer.ggml.remove_extra_whitespaces', false) || metadata.values.has('tokenizer.ggml.precompiled_charsmap'))
+    throw refused(
+      metadata,
+      'the SentencePiece model rewrites its text (precompiled_charsmap or remove_extra_whitespaces); that is not rebuilt',
+    );
+  const scores = metadata.numbers('tokenizer.ggml.scores');
+  if (scores.length !== tokens.length)
+    throw new ModelError('bad_gguf', `${tokens.length} tokens but ${scores.length} scores`, { file: metadata.file });
+  // llama.cpp's converter writes -1000 for tokens that are not text; SentencePiece itself has 0 there, and so they are merged first.
+  const own = (id: number) => types[id] === tokenTypes.control || types[id] === tokenTypes.userDefined;
+  const pieces = tokens.map((text, id) => ({ text, score: own(id) ? 0 : (scores[id] as number) }));
+  const unknown = vocabulary.named('unknown')?.content ?? tokens[types.indexOf(tokenTypes.unknown)] ?? null;
+  const prefix = metadata.boolean('tokenizer.ggml.add_space_prefix', true);
+  return { ...sentencePieceBpe(pieces, ids, unknown, types.includes(tokenTypes.byte), prefix), processor: null, addBos: true };
 }
 
-function vocabulary(tokens: readonly string[], file: string): Record<string, number> {
-  // No prototype: a token may be called "__proto__" or "constructor".
-  const vocab: Record<string, number> = Object.create(null);
-  tokens.forEach((token, id) => {
-    if (token in vocab) throw new ModelError('bad_gguf', `token ${quoted(token)} occurs twice`, { file });
-    vocab[token] = id;
-  });
-  return vocab;
-}
+/** llama.cpp's converter writes user-defined runs of the blank mark as blanks. */
+const spelled = (token: string, type: number) => (type === tokenTypes.userDefined && /^ +$/.test(token) ? '▁'.repeat(token.length) : token);
 
 /** Byte-level tokens contain no space, so the first one separates the pair. */
 function pair(merge: string, file: string): [string, string] {
@@ -103,16 +135,21 @@ function pair(merge: string, file: string): [string, string] {
   return [merge.slice(0, at), merge.slice(at + 1)];
 }
 
-/** What transformers' fast tokenizers do for add_bos_token: the begin token before each sequence. */
-function postProcessor(bos: { id: number; content: string } | null): object {
-  const byteLevel = { type: 'ByteLevel', add_prefix_space: true, trim_offsets: false, use_regex: true };
-  if (!bos) return byteLevel;
-  const special = (type_id: number) => ({ SpecialToken: { id: bos.content, type_id } });
+/** What transformers' fast tokenizers do for add_bos_token and add_eos_token: these tokens around each sequence. */
+function postProcessor(first: object | null, bos: NamedToken | null, eos: NamedToken | null): object | null {
+  if (!bos && !eos) return first;
+  const around = (id: 'A' | 'B', type_id: number) => [
+    ...(bos ? [{ SpecialToken: { id: bos.content, type_id } }] : []),
+    { Sequence: { id, type_id } },
+    ...(eos ? [{ SpecialToken: { id: eos.content, type_id } }] : []),
+  ];
   const template = {
     type: 'TemplateProcessing',
-    single: [special(0), { Sequence: { id: 'A', type_id: 0 } }],
-    pair: [special(0), { Sequence: { id: 'A', type_id: 0 } }, special(1), { Sequence: { id: 'B', type_id: 1 } }],
-    special_tokens: { [bos.content]: { id: bos.content, ids: [bos.id], tokens: [bos.content] } },
+    single: around('A', 0),
+    pair: [...around('A', 0), ...around('B', 1)],
+    special_tokens: Object.fromEntries(
+      [bos, eos].flatMap((token) => (token ? [[token.content, { id: token.content, ids: [token.id], tokens: [token.content] }]] : [])),
+    ),
   };
-  return { type: 'Sequence', processors: [byteLevel, template] };
+  return first ? { type: 'Sequence', processors: [first, template] } : template;
 }

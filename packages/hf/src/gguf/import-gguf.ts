@@ -13,7 +13,7 @@ export async function importGguf(path: string): Promise<ImportedModel> {
   const { metadata, tensors, files, close } = await openGguf(path);
   try {
     const { family, gguf } = findFamily(metadata);
-    const tokenizer = ggufTokenizer(metadata, gguf);
+    const tokenizer = ggufTokenizer(metadata, gguf.architecture);
     const described = new Map<string, Float32Array>();
     for (const name of gguf.described) {
       const tensor = tensors.get(name);
