@@ -28,9 +28,14 @@ export const ScoresManifest = Type.Object(
     modules: Type.Array(Type.Object({ name: Type.String(), rows: Summary, columns: Summary }, { additionalProperties: false })),
     file: ManifestFile,
   },
-  { additionalProperties: false, $id: 'ScoresManifest' },
+  { additionalProperties: false },
 );
 export type ScoresManifest = Static<typeof ScoresManifest>;
+
+const { file: _, ...described } = ScoresManifest.properties;
+/** What the API says of a job's scores; hash and size are those of the safetensors file. */
+export const ScoresSummary = Type.Object({ ...described, sha256: Type.String(), bytes: Type.Integer() }, { additionalProperties: false });
+export type ScoresSummary = Static<typeof ScoresSummary>;
 
 /** `jobs/<id>/scores.json`: the manifest of the scores that chose the job's rows. */
 export const ScoresReference = Type.Object(

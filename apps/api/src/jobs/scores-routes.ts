@@ -1,12 +1,12 @@
 /** Downloads of the scores that chose a job's rows. */
 import { createHash } from 'node:crypto';
-import { parseAs, ScoresManifest, ScoresReference, scoresKeyOf } from '@rowsmith/contracts';
+import { parseAs, ScoresManifest, ScoresReference, ScoresSummary, scoresKeyOf } from '@rowsmith/contracts';
 import type { JobStore, ObjectStore } from '@rowsmith/core';
 import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { noSuchJob, notFound, unavailable } from '../http/api-error.js';
 import { projectOf } from '../http/auth.js';
-import { content, failures } from '../http/replies.js';
+import { content, failures, streamed } from '../http/replies.js';
 import type { Routes } from '../http/routes.js';
 import { etagOf, isUnchanged, notModified, sendObject } from '../http/send-object.js';
 import { JobParams } from './job-params.js';
@@ -55,7 +55,10 @@ export const scoresRoutes: Routes<ScoresDeps> = (app, deps, prefix) => {
         params: JobParams,
         querystring: ScoresQuery,
         response: {
-          200: content('The scores; ETag is the SHA-256 of what is sent', 'application/octet-stream', 'application/json'),
+          200: {
+            description: 'The scores; ETag is the SHA-256 of what is stored',
+            content: { 'application/octet-stream': { schema: streamed }, 'application/json': { schema: ScoresSummary } },
+          },
           206: content('The part that Range names', 'application/octet-stream'),
           304: { description: 'Unchanged', type: 'null' },
           ...failures(404, 416),
@@ -75,7 +78,7 @@ export const scoresRoutes: Routes<ScoresDeps> = (app, deps, prefix) => {
       reply.headers({ etag, 'cache-control': 'private, no-cache' });
       if (isUnchanged(request, etag)) return notModified(reply);
       const { file, ...summary } = manifest;
-      return reply.type('application/json; charset=utf-8').send({ ...summary, sha256: file.sha256, bytes: file.bytes });
+      return reply.type('application/json').send({ ...summary, sha256: file.sha256, bytes: file.bytes });
     },
   );
 };
