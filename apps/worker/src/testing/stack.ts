@@ -133,7 +133,7 @@ export class WorkerStack {
     const { sha256, bytes } = await this.objects.put(`files/${file}`, Buffer.from(`${lines.join('\n')}\n`));
     await createFileStore(this.database).insert({
       ...{ id: file, projectId: this.projectId, filename: 'data.jsonl', purpose: 'fine-tune', bytes, sha256, key: `files/${file}` },
-      ...{ examples: lines.length, expiresAt: null },
+      ...{ examples: lines.length, findings: null, lifeSeconds: null },
     });
     const hyperparameters = { n_epochs: 1, batch_size: 2, learning_rate_multiplier: 1 };
     const rowSparse: JobSpec['row_sparse'] = {
@@ -180,6 +180,7 @@ export class WorkerStack {
         validationFile: file,
       },
       ...{ hyperparameters, rowSparse, spec, totalSteps: steps },
+      ...{ priority: 50, maxDurationSeconds: null, request: { model: this.model.id }, autoStart: true },
     };
     const created = await this.jobs.create(job);
     if (typeof created === 'string') throw new Error(`the job was not created: ${created}`);
@@ -205,7 +206,10 @@ export class WorkerStack {
   cancel = (id: string) => this.jobs.cancel(this.projectId, id);
   events = async (id: string) => (await this.jobs.eventsSince(this.projectId, id, 0, 10_000)) ?? [];
   metrics = async (id: string) => (await this.jobs.metrics(this.projectId, id, -1, 10_000)) ?? [];
-  checkpoints = async (id: string) => (await this.jobs.checkpoints(this.projectId, id, { limit: 1000 }))?.items ?? [];
+  checkpoints = async (id: string) => {
+    const page = await this.jobs.checkpoints(this.projectId, id, { limit: 1000 });
+    return page === null || page === 'no_cursor' ? [] : page.items;
+  };
 
   async manifest(job: JobRecord): Promise<AdapterManifest> {
     const bytes = await this.objects.getBytes(job.adapterManifestKey ?? '');
