@@ -40,8 +40,10 @@ export function scoresIdentity(spec: JobSpec, examples: readonly EncodedExample[
     data_sha256: data ? examplesSha256(examples) : null,
     operators,
     options: {
-      ...{ targets: [...targets].sort(), layers, quantization, double_quantization },
-      ...(data && { calibration_batches: asked.calibration_batches, batch_size: hyperparameters.batch_size }),
+      ...{ targets: [...targets].sort(), layers },
+      // Gradients and activations are those of the base as it is held; the weights in a score are always the original ones.
+      ...(data && { quantization, double_quantization, batch_size: hyperparameters.batch_size }),
+      ...(data && { calibration_batches: asked.calibration_batches }),
       ...(scorer === 'zo_taylor' && directions),
     },
   };
