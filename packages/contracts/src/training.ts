@@ -16,6 +16,8 @@ export interface ModuleRows {
   readonly columns?: Int32Array;
   /** E transposed, the update of those columns. [c, out] row-major f32. Where rows and columns cross: W_tuned = f32(W + f32(D + E)). */
   readonly columnDelta?: Float32Array;
+  /** Update of the bias entries of the selected rows; absent: not trained. [r] */
+  readonly biasDelta?: Float32Array;
   readonly outFeatures: number;
   readonly inFeatures: number;
 }
@@ -23,6 +25,8 @@ export type RowDelta = ReadonlyMap<string, ModuleRows>;
 
 /** In maps by module whose entry is the module's rows: the key of its columns. */
 export const columnsKey = (module: string): string => `${module}.columns`;
+/** Likewise the key of the bias entries of its rows. */
+export const biasesKey = (module: string): string => `${module}.biases`;
 
 /** Everything needed to go on byte-identically (engine.md 3.8). Buffers are keyed by role; the layout is the engine's own. */
 export interface CheckpointState {
@@ -36,6 +40,8 @@ export interface CheckpointState {
   readonly indices: ReadonlyMap<string, Int32Array>;
   /** Selected columns per module, likewise; absent: none. */
   readonly columns?: ReadonlyMap<string, Int32Array>;
+  /** Modules whose selected rows train their bias entries too; absent: none. Their stack is `delta.1`. */
+  readonly biases?: readonly string[];
   /** Scalars: epoch, position in the epoch, tokens trained, running sums. JSON-safe. */
   readonly cursor: Readonly<Record<string, number>>;
 }

@@ -16,6 +16,8 @@ export interface LinearInfo {
   readonly rowOffset: number;
   readonly outFeatures: number;
   readonly inFeatures: number;
+  /** Packed tensor that holds its bias, from rowOffset on; absent: it has none. */
+  readonly bias?: string;
 }
 
 /** A linear with what is trained of it; never nothing. Ascending, within the linear, not within the packed matrix. */
@@ -24,6 +26,8 @@ export interface RowModule extends LinearInfo {
   readonly indices: Int32Array;
   /** Selected input columns; absent: none. */
   readonly columns?: Int32Array;
+  /** The bias entries of the selected rows are trained too. */
+  readonly biases?: boolean;
 }
 
 /** Modules in the order layer, then `targetNames`; those without rows and columns are left out. */
@@ -80,6 +84,10 @@ export interface CausalLM {
   readColumns(linear: LinearInfo, columns: Int32Array): Float32Array;
   /** Overwrites columns in place. values: [c, out] f32, stays the caller's. Touches every page of a mapped matrix: it becomes this process's own. */
   writeColumns(linear: LinearInfo, columns: Int32Array, values: Handle): void;
+  /** Present bias entries of rows of a linear that has a bias. [r] f32, copied to the host. */
+  readBiases(linear: LinearInfo, indices: Int32Array): Float32Array;
+  /** Overwrites them in place. values: r numbers, stays the caller's. */
+  writeBiases(linear: LinearInfo, indices: Int32Array, values: Handle): void;
   /** Scores need whole matrices: [out, in] of one linear, caller disposes. Of a quantised base the full-precision one, without what was written. */
   readMatrix(linear: LinearInfo): Handle;
   /** Forward only. */

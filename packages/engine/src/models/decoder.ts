@@ -33,7 +33,9 @@ export interface CausalLMOptions {
 export function createCausalLM(ops: StockOps, source: ModelSource, options: CausalLMOptions = {}): CausalLM {
   const config = 'index' in source ? source.index.config : source.config;
   checkConfig(config);
-  const rowTensors = options.rowTensors ?? [...new Set(linearsOf(config).map(({ tensor }) => tensor))];
+  const rowTensors = options.rowTensors ?? [
+    ...new Set(linearsOf(config).flatMap(({ tensor, bias }) => (bias ? [tensor, bias] : [tensor]))),
+  ];
   return new Decoder(ops, loadWeights(ops, source, rowTensors, options.quantization), options.memory ?? 'fast');
 }
 
@@ -97,6 +99,21 @@ class Decoder implements CausalLM {
     const { quantised } = this.weights;
     if (quantised) quantised.writeColumns(linear, columns, values);
     else writeColumns(this.ops, this.weights.get(linear.tensor), linear, columns, values);
+  }
+
+  readBiases(linear: LinearInfo, indices: Int32Array): Float32Array {
+    checkIndices(linear, indices);
+    const bias = this.weights.get(biasOf(linear));
+    const { runtime } = this.ops;
+    return runtime.scope(() => runtime.readF32(this.ops.gatherRows(bias, this.#packedRows(linear, indices))).slice());
+  }
+
+  writeBiases(linear: LinearInfo, indices: Int32Array, values: Handle): void {
+    checkIndices(linear, indices);
+    const name = biasOf(linear);
+    if (!this.weights.isWritable(name))
+      throw new EngineError('user', 'invalid_rows', `${linear.name}: ${name} is mapped read-only; name it in rowTensors`);
+    this.ops.runtime.scope(() => this.ops.writeElements(this.weights.get(name), this.#packedRows(linear, indices), values));
   }
 
   readMatrix(linear: LinearInfo): Handle {
@@ -332,6 +349,11 @@ class Decoder implements CausalLM {
       'i32',
     );
   }
+}
+
+function biasOf({ name, bias }: LinearInfo): string {
+  if (!bias) throw new EngineError('user', 'invalid_rows', `${name} has no bias`);
+  return bias;
 }
 
 function rowsOfLayer(plan: RowPlan, layer: number): LayerRows {

@@ -135,7 +135,10 @@ function partGradients(
     for (const module of trained) partGradients({ ...context, path: undefined }, gradients, [module], outputs, path.dropped(module, x));
     return;
   }
-  for (const module of trained) columnGradient(context, gradients, module, outputs, x);
+  for (const module of trained) {
+    columnGradient(context, gradients, module, outputs, x);
+    biasGradient(context, gradients, module, outputs);
+  }
   const modules = trained.filter(({ indices }) => indices.length > 0);
   if (modules.length === 0) return;
   const width = outputs[0]?.shape[1] ?? 0;
@@ -153,6 +156,29 @@ function partGradients(
     const count = module.indices.length;
     gradients.set(module.name, modules.length === 1 ? gradient : ops.sliceRows(gradient, start, count));
     start += count;
+  }
+}
+
+/** Sums of the columns S of G: [r, 1]. */
+function biasGradient(
+  { runtime, ops }: BackwardContext,
+  gradients: Map<string, Handle>,
+  module: RowModule,
+  outputs: readonly Handle[],
+): void {
+  for (const { axis, key, ids } of partsOf(module)) {
+    if (axis !== 'biases') continue;
+    const width = outputs[0]?.shape[1] ?? 0;
+    const output = outputs[Math.floor(module.rowOffset / width)] as Handle;
+    const gradient = runtime.scope((keep) => {
+      const columns = runtime.upload(
+        ids.map((row) => (module.rowOffset % width) + row),
+        [ids.length],
+        'i32',
+      );
+      return keep(ops.reshape(ops.sumRows(ops.gatherColumns(output, columns)), [ids.length, 1]));
+    });
+    gradients.set(key, gradient);
   }
 }
 

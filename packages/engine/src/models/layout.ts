@@ -38,11 +38,15 @@ export function linearsOf(config: DecoderConfig): readonly LinearInfo[] {
     up_proj: ['mlp', 'gate_up', F, F, C],
     down_proj: ['mlp', 'down', 0, C, F],
   };
+  const { qkv_bias, o_bias, mlp_bias } = config;
+  const biased: Readonly<Record<string, boolean | undefined>> = { qkv: qkv_bias, o: o_bias, gate_up: mlp_bias, down: mlp_bias };
   return Array.from({ length: config.n_layers }, (_, layer) =>
     targetNames.map((target): LinearInfo => {
       const [block, tensor, rowOffset, outFeatures, inFeatures] = places[target];
       const name = `model.layers.${layer}.${block}.${target}`;
-      return { name, layer, target, tensor: `layers.${layer}.${tensor}`, rowOffset, outFeatures, inFeatures };
+      const packed = `layers.${layer}.${tensor}`;
+      const bias = biased[tensor] ? { bias: `${packed}_bias` } : {};
+      return { name, layer, target, tensor: packed, rowOffset, outFeatures, inFeatures, ...bias };
     }),
   ).flat();
 }

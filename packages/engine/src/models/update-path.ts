@@ -4,7 +4,7 @@ import type { Handle } from '../runtime/handle.js';
 import { philox } from '../runtime/philox.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { RowModule } from './causal-lm.js';
-import { partsOf, type TrainedPart } from './parts.js';
+import { type TrainedPart, weightPartsOf } from './parts.js';
 
 /** Dropout on the input of the trained rows and columns. */
 export interface UpdateDropout {
@@ -38,7 +38,7 @@ export class UpdatePath {
     const { ops } = this;
     return this.runtime.scope((keep) => {
       const change = ops.multiply(x, this.#relativeMask(module, x.shape)); // drop(x) - x
-      const parts = partsOf(module).map((part) => {
+      const parts = weightPartsOf(module).map((part) => {
         const update = this.dropout.update(part);
         if (part.axis === 'columns') return ops.linearBackward(ops.gatherColumns(change, this.#ids(part)), update);
         return ops.linear(ops.linear(change, update), this.#oneHot(part, module.outFeatures));
@@ -60,7 +60,7 @@ export class UpdatePath {
     const { ops } = this;
     return this.runtime.scope((keep) => {
       const output = g();
-      const parts = partsOf(module).map((part) => {
+      const parts = weightPartsOf(module).map((part) => {
         const update = this.dropout.update(part);
         if (part.axis === 'rows') return ops.linearBackward(ops.gatherColumns(output, this.#ids(part)), update);
         return ops.linear(ops.linear(output, update), this.#oneHot(part, module.inFeatures));

@@ -1,7 +1,7 @@
 import type { CheckpointState, ModuleRows, RowDelta } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
 import type { CausalLM, RowPlan } from '../models/causal-lm.js';
-import { partsOf, type TrainedPart } from '../models/parts.js';
+import { partsOf, readPart, type TrainedPart, writePart } from '../models/parts.js';
 import type { StockOps } from '../ops/stock-ops.js';
 import type { Handle } from '../runtime/handle.js';
 import { type AdamState, adamwStep } from './adamw.js';
@@ -123,8 +123,12 @@ export class TrainableRows {
         const { name, outFeatures, inFeatures } = module;
         const update = stacked.slice(start * width, (start + ids.length) * width);
         const known = byName.get(name) ?? { indices: new Int32Array(0), delta: new Float32Array(0), outFeatures, inFeatures };
-        const part = axis === 'rows' ? { indices: ids.slice(), delta: update } : { columns: ids.slice(), columnDelta: update };
-        byName.set(name, { ...known, ...part });
+        const updates = {
+          rows: { indices: ids.slice(), delta: update },
+          columns: { columns: ids.slice(), columnDelta: update },
+          biases: { biasDelta: update },
+        };
+        byName.set(name, { ...known, ...updates[axis] });
       }
     }
     return new Map(this.model.linears.flatMap(({ name }) => (byName.has(name) ? [[name, byName.get(name) as ModuleRows] as const] : [])));
@@ -151,21 +155,20 @@ export class TrainableRows {
       return { ...part, start };
     });
     const base = new Float32Array(rows * width);
-    for (const { module, axis, ids, start } of parts)
-      base.set(axis === 'rows' ? this.model.readRows(module, ids) : this.model.readColumns(module, ids), start * width);
+    for (const part of parts) base.set(readPart(this.model, part), part.start * width);
     const upload = (data: Float32Array) => runtime.own(runtime.upload(data, [rows, width], 'f32'));
     const initial = (role: BufferRole) => upload(saved?.get(bufferName(role, width))?.data.slice() ?? new Float32Array(rows * width));
     const state = { delta: initial('delta'), m: initial('adam_m'), v: initial('adam_v') };
     return { width, rows, parts, base: upload(base), state, gradient: undefined };
   }
 
-  /** All rows, then all columns: these overwrite the crossings with the sum of both updates. */
+  /** All rows and biases, then all columns: these overwrite the crossings with the sum of both updates. */
   #writeBack(): void {
     const { ops } = this;
     const placed = this.#stacks.flatMap((stack) => stack.parts.map((part) => ({ stack, part })));
     for (const stack of this.#stacks)
       ops.runtime.scope(() => {
-        const rows = stack.parts.filter(({ axis }) => axis === 'rows');
+        const rows = stack.parts.filter(({ axis }) => axis !== 'columns');
         const sum = rows.length > 0 ? ops.add(stack.base, stack.state.delta) : stack.base; // [R, width]
         for (const part of rows) this.#write(part, sum);
       });
@@ -181,12 +184,8 @@ export class TrainableRows {
   }
 
   /** stacked: [R, width], of which the part's rows are written. */
-  #write({ module, axis, ids, start }: PlacedPart, stacked: Handle): void {
-    this.ops.runtime.scope(() => {
-      const values = this.ops.sliceRows(stacked, start, ids.length);
-      if (axis === 'rows') this.model.writeRows(module, ids, values);
-      else this.model.writeColumns(module, ids, values);
-    });
+  #write(part: PlacedPart, stacked: Handle): void {
+    this.ops.runtime.scope(() => writePart(this.model, part, this.ops.sliceRows(stacked, part.start, part.ids.length)));
   }
 
   #dropGradient(stack: Stack): void {
@@ -204,7 +203,7 @@ export class TrainableRows {
   }
 }
 
-const axes = ['rows', 'columns'] as const;
+const axes = ['rows', 'biases', 'columns'] as const;
 const bufferRoles = ['delta', 'adam_m', 'adam_v'] as const;
 type BufferRole = (typeof bufferRoles)[number];
 const stateKey = { delta: 'delta', adam_m: 'm', adam_v: 'v' } as const satisfies Record<BufferRole, keyof AdamState>;

@@ -2,10 +2,10 @@ import type { ModuleRows, RowDelta } from '@rowsmith/contracts';
 import type { Engine } from '../engine.js';
 import { EngineError } from '../errors.js';
 import type { CausalLM, RowPlan } from '../models/causal-lm.js';
-import { partsOf, type TrainedPart } from '../models/parts.js';
+import { partsOf, readPart, type TrainedPart, writePart } from '../models/parts.js';
 import { planFromIndices } from './plan-from-indices.js';
 
-/** Rows [r, in] and transposed columns [c, out] as the model holds them, f32. Keys: the linear's name, and `columnsKey` of it. */
+/** Rows [r, in], transposed columns [c, out] and biases [r] as the model holds them, f32. Keys: the linear's name, `columnsKey` and `biasesKey` of it. */
 export type RowValues = ReadonlyMap<string, Float32Array>;
 
 /** What `removeRows` needs to undo `applyRows`. */
@@ -30,7 +30,7 @@ export function applyRows(engine: Engine, model: CausalLM, delta: RowDelta): App
   const parts = plan.modules.flatMap(partsOf);
   const base = valuesOf(model, parts);
   // Rows, then columns: the crossings are written last, with the sum of both updates.
-  for (const axis of ['rows', 'columns'] as const)
+  for (const axis of ['rows', 'biases', 'columns'] as const)
     for (const part of parts) {
       if (part.axis !== axis) continue;
       const update = updateOf(part, delta.get(part.module.name) as ModuleRows);
@@ -59,7 +59,8 @@ export function effectiveRows(model: CausalLM, delta: RowDelta): RowValues {
 function planOf(model: CausalLM, delta: RowDelta): RowPlan {
   const rows = [...delta].flatMap(([name, { indices }]) => (indices.length > 0 ? [[name, indices] as const] : []));
   const columns = [...delta].flatMap(([name, { columns }]) => (columns?.length ? [[name, columns] as const] : []));
-  return planFromIndices(model, new Map(rows), new Map(columns));
+  const biases = [...delta].flatMap(([name, { biasDelta }]) => (biasDelta ? [name] : []));
+  return planFromIndices(model, new Map(rows), new Map(columns), biases);
 }
 
 function fits(rows: ModuleRows | undefined, inFeatures: number, outFeatures: number): boolean {
@@ -67,13 +68,15 @@ function fits(rows: ModuleRows | undefined, inFeatures: number, outFeatures: num
     rows?.inFeatures === inFeatures &&
     rows.outFeatures === outFeatures &&
     rows.delta.length === rows.indices.length * inFeatures &&
+    (rows.biasDelta === undefined || rows.biasDelta.length === rows.indices.length) &&
     (rows.columnDelta?.length ?? 0) === (rows.columns?.length ?? 0) * outFeatures
   );
 }
 
 /** D, or E^T with D added where they cross. */
-function updateOf({ axis, module, ids }: TrainedPart, { indices, delta, columnDelta }: ModuleRows): Float32Array {
+function updateOf({ axis, module, ids }: TrainedPart, { indices, delta, columnDelta, biasDelta }: ModuleRows): Float32Array {
   if (axis === 'rows') return delta;
+  if (axis === 'biases') return biasDelta ?? new Float32Array(0);
   const { inFeatures, outFeatures } = module;
   const update = Float32Array.from(columnDelta ?? []);
   ids.forEach((column, l) => {
@@ -86,16 +89,10 @@ function updateOf({ axis, module, ids }: TrainedPart, { indices, delta, columnDe
 }
 
 function valuesOf(model: CausalLM, parts: readonly TrainedPart[]): RowValues {
-  return new Map(
-    parts.map(({ key, axis, module, ids }) => [key, axis === 'rows' ? model.readRows(module, ids) : model.readColumns(module, ids)]),
-  );
+  return new Map(parts.map((part) => [part.key, readPart(model, part)]));
 }
 
-function overwrite({ ops }: Engine, model: CausalLM, { axis, module, ids, width }: TrainedPart, values: Float32Array): void {
+function overwrite({ ops }: Engine, model: CausalLM, part: TrainedPart, values: Float32Array): void {
   const { runtime } = ops;
-  runtime.scope(() => {
-    const handle = runtime.upload(values, [ids.length, width], 'f32', true);
-    if (axis === 'rows') model.writeRows(module, ids, handle);
-    else model.writeColumns(module, ids, handle);
-  });
+  runtime.scope(() => writePart(model, part, runtime.upload(values, [part.ids.length, part.width], 'f32', true)));
 }

@@ -7,6 +7,7 @@ export function planFromIndices(
   model: CausalLM,
   indices: ReadonlyMap<string, Int32Array>,
   columns: ReadonlyMap<string, Int32Array> = new Map(),
+  biases: readonly string[] = [],
 ): RowPlan {
   const names = new Set(model.linears.map(({ name }) => name));
   for (const name of [...indices.keys(), ...columns.keys()])
@@ -15,14 +16,17 @@ export function planFromIndices(
     const rows = indices.get(linear.name);
     const chosen = columns.get(linear.name);
     if (!rows && !chosen) return [];
-    return [{ ...linear, indices: rows ?? new Int32Array(0), ...(chosen && { columns: chosen }) }];
+    const trainsBiases = biases.includes(linear.name);
+    if (trainsBiases && !linear.bias) throw new EngineError('infra', 'checkpoint_mismatch', `${linear.name} has no bias`);
+    return [{ ...linear, indices: rows ?? new Int32Array(0), ...(chosen && { columns: chosen }), ...(trainsBiases && { biases: true }) }];
   });
   return { modules };
 }
 
 /** What of a plan a checkpoint names, in the plan's order: see CheckpointState. */
-export function indicesOf({ modules }: RowPlan): Pick<CheckpointState, 'indices' | 'columns'> {
+export function indicesOf({ modules }: RowPlan): Pick<CheckpointState, 'indices' | 'columns' | 'biases'> {
   const indices = new Map(modules.flatMap((module) => (module.indices.length > 0 ? [[module.name, module.indices] as const] : [])));
   const columns = new Map(modules.flatMap((module) => (module.columns?.length ? [[module.name, module.columns] as const] : [])));
-  return columns.size > 0 ? { indices, columns } : { indices };
+  const biases = modules.flatMap((module) => (module.biases ? [module.name] : []));
+  return { indices, ...(columns.size > 0 && { columns }), ...(biases.length > 0 && { biases }) };
 }

@@ -9,6 +9,7 @@ import type { ScoreMatrix } from './score-matrix.js';
 import { selectLargest, selectLargestInGroups } from './select.js';
 import { selectGlobally } from './select-globally.js';
 import { headsOf, selectHeads } from './select-heads.js';
+import { withBiases } from './with-biases.js';
 
 /**
  * The rows that scores choose; ties go to the lower index, linears without a row are left out. Each linear gives its k best; or, globally, all of them
@@ -16,6 +17,11 @@ import { headsOf, selectHeads } from './select-heads.js';
  * `invalid_options` (settings that exclude each other), and as `chosenLinears`. Columns and neurons: see `planChannels`.
  */
 export function planFromScores(model: Pick<CausalLM, 'linears' | 'config'>, choice: RowChoice, scores: ScoreMatrix): RowPlan {
+  const plan = choose(model, choice, scores);
+  return choice.train_biases ? withBiases(plan) : plan;
+}
+
+function choose(model: Pick<CausalLM, 'linears' | 'config'>, choice: RowChoice, scores: ScoreMatrix): RowPlan {
   if (choice.channels && choice.channels !== 'out') return planChannels(model, choice, scores);
   checkChoice(choice);
   const linears = chosenLinears(model, choice);

@@ -3,7 +3,7 @@ import { EngineError } from '../errors.js';
 import type { CausalLM, LinearInfo } from '../models/causal-lm.js';
 
 export type RowChoice = Pick<RowSparseConfig, 'rows' | 'scorer' | 'targets' | 'layers'> &
-  Partial<Pick<RowSparseConfig, 'selection' | 'channels' | 'head_groups' | 'heads'>>;
+  Partial<Pick<RowSparseConfig, 'selection' | 'channels' | 'head_groups' | 'heads' | 'train_biases'>>;
 
 /** Linears that targets and layers name. Throws EngineError (precheck) `unknown_target`, `invalid_layers`. */
 export function chosenLinears(

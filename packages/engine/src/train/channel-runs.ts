@@ -1,5 +1,9 @@
 /** For tests: short runs of every channels mode, cut in two by a stop, each half in a process of its own. */
-import { openEngine } from '../engine.js';
+import { readFile } from 'node:fs/promises';
+import { type Engine, openEngine } from '../engine.js';
+import type { CausalLM } from '../models/causal-lm.js';
+import { createCausalLM } from '../models/decoder.js';
+import { tinyModel } from '../models/tiny-model.js';
 import { countingExamples, eventsOf, eventsText, stateFromText, stateText, type ToyChange, toyInput } from './toy-run.js';
 
 /** 6 examples, batch 2, 2 epochs: 6 micro-steps. Rows and columns cross in `both`, and in `coupled` nowhere. */
@@ -7,10 +11,16 @@ export const channelRuns: Readonly<Record<string, ToyChange['rowSparse']>> = {
   in: { channels: 'in', rows: 3 },
   both: { channels: 'both', rows: 4, weight_decay: 0.1 },
   coupled: { channels: 'coupled', rows: 2 },
+  biases: { channels: 'both', rows: 3, train_biases: true, targets: ['q_proj', 'v_proj', 'down_proj'] },
   dropout: { channels: 'both', rows: 4, update_dropout: 0.2, gradient_accumulation_steps: 2 },
 };
 
-export const channelRun = (name: string): ToyChange => ({
+/** The model of a run: q, k and v have a bias where biases are trained. */
+export const channelModel = ({ ops }: Engine, name: string): CausalLM =>
+  createCausalLM(ops, tinyModel(41, channelRuns[name]?.train_biases ? { qkv_bias: true } : {}));
+
+export const channelRun = (name: string, model: CausalLM): ToyChange => ({
+  model,
   trainExamples: countingExamples(6, 6),
   validExamples: countingExamples(2, 7),
   rowSparse: { ...channelRuns[name], eval_every_steps: 2 },
@@ -24,7 +34,7 @@ export async function firstHalves(): Promise<string> {
   const states: Record<string, string> = {};
   for (const name of Object.keys(channelRuns)) {
     const stop = new AbortController();
-    const input = toyInput(engine, { ...channelRun(name), signal: stop.signal });
+    const input = toyInput(engine, { ...channelRun(name, channelModel(engine, name)), signal: stop.signal });
     const { lossAndGrads } = input.model;
     let microSteps = 0;
     input.model.lossAndGrads = (...call) => {
@@ -38,11 +48,13 @@ export async function firstHalves(): Promise<string> {
   return JSON.stringify(states);
 }
 
-/** Every event since, as text, as JSON by run. */
-export async function secondHalves(states: string): Promise<string> {
+/** path: of a file with the states. Every event since, as text, as JSON by run. */
+export async function secondHalves(path: string): Promise<string> {
   const engine = await openEngine();
   const texts: Record<string, string> = {};
-  for (const [name, state] of Object.entries(JSON.parse(states) as Record<string, string>))
-    texts[name] = eventsText(await eventsOf(toyInput(engine, { ...channelRun(name), resume: stateFromText(state) })));
+  for (const [name, state] of Object.entries(JSON.parse(await readFile(path, 'utf8')) as Record<string, string>))
+    texts[name] = eventsText(
+      await eventsOf(toyInput(engine, { ...channelRun(name, channelModel(engine, name)), resume: stateFromText(state) })),
+    );
   return JSON.stringify(texts);
 }

@@ -92,6 +92,10 @@ export function checkSavedRows(saved: CheckpointState['indices'], plan: Readonly
     if (saved.get(name)?.join() !== indices.join()) throw mismatch(`the rows of ${name} are not those of the plan`);
 }
 
+export function checkSavedBiases(saved: CheckpointState['biases'] = [], plan: CheckpointState['biases'] = []): void {
+  if (saved.join() !== plan.join()) throw mismatch('its biases are not those of the plan');
+}
+
 function mismatch(message: string): EngineError {
   return new EngineError('infra', 'checkpoint_mismatch', `the checkpoint is of another run: ${message}`);
 }

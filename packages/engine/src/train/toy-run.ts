@@ -83,7 +83,9 @@ export function toyInput(engine: Engine, { rowSparse, batch = 4, epochs = 1, ...
   return {
     engine,
     model,
-    plan: change.resume ? planFromIndices(model, change.resume.indices, change.resume.columns) : planRows(engine, model, settings, seed),
+    plan: change.resume
+      ? planFromIndices(model, change.resume.indices, change.resume.columns, change.resume.biases)
+      : planRows(engine, model, settings, seed),
     trainExamples: countingExamples(16, 5),
     validExamples: [],
     seed,
@@ -101,23 +103,25 @@ export async function eventsOf(input: TrainInput): Promise<TrainEvent[]> {
 }
 
 /** Every bit of a state. */
-export function stateText({ step, buffers, indices, columns, cursor }: CheckpointState): string {
+export function stateText({ step, buffers, indices, columns, biases, cursor }: CheckpointState): string {
   const base64 = (data: Float32Array) => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64');
   return JSON.stringify({
     step,
     buffers: Array.from(buffers, ([name, { shape, data }]) => [name, shape, base64(data)]),
     indices: Array.from(indices, ([name, rows]) => [name, [...rows]]),
     ...(columns && { columns: Array.from(columns, ([name, of]) => [name, [...of]]) }),
+    ...(biases && { biases }),
     cursor,
   });
 }
 
 export function stateFromText(text: string): CheckpointState {
-  const { step, buffers, indices, columns, cursor } = JSON.parse(text) as {
+  const { step, buffers, indices, columns, biases, cursor } = JSON.parse(text) as {
     step: number;
     buffers: [string, number[], string][];
     indices: [string, number[]][];
     columns?: [string, number[]][];
+    biases?: string[];
     cursor: Record<string, number>;
   };
   const floats = (base64: string) => new Float32Array(Uint8Array.from(Buffer.from(base64, 'base64')).buffer);
@@ -126,6 +130,7 @@ export function stateFromText(text: string): CheckpointState {
     buffers: new Map(buffers.map(([name, shape, data]) => [name, { shape, data: floats(data) }])),
     indices: new Map(indices.map(([name, rows]) => [name, Int32Array.from(rows)])),
     ...(columns && { columns: new Map(columns.map(([name, of]) => [name, Int32Array.from(of)])) }),
+    ...(biases && { biases }),
     cursor,
   };
 }

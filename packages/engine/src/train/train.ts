@@ -8,7 +8,7 @@ import { batchOf, labelledTokens } from './collate.js';
 import { evaluate } from './evaluate.js';
 import { addSums, means, noSums } from './loss-sums.js';
 import { epochsDone, stepWindow } from './plan-steps.js';
-import { checkSavedRows, fromCheckpoint, type Progress, start, toCursor } from './progress.js';
+import { checkSavedBiases, checkSavedRows, fromCheckpoint, type Progress, start, toCursor } from './progress.js';
 import { setUpRun } from './run-setup.js';
 import { aborted } from './turn.js';
 import type { TrainEvent, TrainInput } from './types.js';
@@ -26,6 +26,7 @@ export async function* train(input: TrainInput): AsyncGenerator<TrainEvent, void
   if (resume) {
     checkSavedRows(resume.indices, selection.indices);
     checkSavedRows(resume.columns ?? new Map(), selection.columns ?? new Map());
+    checkSavedBiases(resume.biases, selection.biases);
   }
   let progress: Progress = resume ? fromCheckpoint(resume, run) : start;
   const firstStep = progress.step;
@@ -111,8 +112,8 @@ export async function* train(input: TrainInput): AsyncGenerator<TrainEvent, void
     }
     const { step, trainedTokens, metrics, validation } = progress;
     const delta = rows.delta();
-    for (const [name, { delta: d, columnDelta = [] }] of delta)
-      if (!d.every(Number.isFinite) || !columnDelta.every(Number.isFinite)) refuseNonFinite(step, `update of ${name}`, Number.NaN);
+    for (const [name, { delta: d, columnDelta = [], biasDelta = [] }] of delta)
+      if (![d, columnDelta, biasDelta].every((part) => part.every(Number.isFinite))) refuseNonFinite(step, `update of ${name}`, Number.NaN);
     yield { type: 'done', step, trainedTokens, delta, state: state(), metrics, best: validation.best };
   } finally {
     rows.dispose();
