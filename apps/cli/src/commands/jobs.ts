@@ -63,7 +63,7 @@ export function jobsCommand(): Command {
     .option('--epochs <n>', 'passes over the training file')
     .option('--batch-size <n>', 'examples a step')
     .option('--rows <n>', 'trained rows per matrix; below 1: share of the rows')
-    .option('--scorer <name>', 'l2, l1 or random')
+    .option('--scorer <name>', 'l2, l1, random, wanda, taylor, taylor_multivariable, fisher, taylor2 or zo_taylor')
     .option('--learning-rate <x>', 'peak learning rate')
     .option('--schedule <name>', 'constant, linear, cosine or step')
     .option('--max-steps <n>', 'stop after so many optimiser steps')
