@@ -187,12 +187,13 @@ describe('importGguf', () => {
       /general\.architecture "mamba" is not supported/,
     );
     await expect(
-      importing(buildGguf({ keys: [keyText('general.architecture', 'llama'), keyText('tokenizer.ggml.model', 'llama')] })),
-    ).rejects.toThrow(/tokenizer model "llama" cannot be rebuilt/);
+      importing(buildGguf({ keys: [keyText('general.architecture', 'llama'), keyText('tokenizer.ggml.model', 'bert')] })),
+    ).rejects.toThrow(/tokenizer model "bert" cannot be rebuilt/);
     const pre = [
       keyText('general.architecture', 'llama'),
       keyText('tokenizer.ggml.model', 'gpt2'),
       keyText('tokenizer.ggml.pre', 'mystery'),
+      keyTexts('tokenizer.ggml.tokens', ['a']),
     ];
     await expect(importing(buildGguf({ keys: pre }))).rejects.toThrow(/pre-tokenizer "mystery" is not known/);
   });
