@@ -55,6 +55,15 @@ async function remember(dir: string, seen: string): Promise<void> {
   }
 }
 
+/** Bias of a linear, likewise: [out] f32. */
+export async function readPackedBias(packed: PackedModel, linear: LinearInfo): Promise<Float32Array> {
+  const { name, bias, rowOffset, outFeatures } = linear;
+  if (!bias) throw new TrainerError('infra', 'corrupt_model', `${name} has no bias`);
+  // One row of a matrix of one row.
+  const row = { ...linear, tensor: bias, rowOffset: 0, inFeatures: rowOffset + outFeatures };
+  return (await readPackedRows(packed, row, Int32Array.of(0))).subarray(rowOffset);
+}
+
 /** Columns of a linear, transposed, likewise: [c, out] f32. Reads its rows in blocks, since a file has no columns. */
 export async function readPackedColumns(packed: PackedModel, linear: LinearInfo, columns: Int32Array): Promise<Float32Array> {
   const { outFeatures, inFeatures } = linear;

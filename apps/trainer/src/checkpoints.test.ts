@@ -22,7 +22,7 @@ const binding: Binding = {
   data_sha256: 'd'.repeat(64),
   operators: 'stock',
 };
-/** q's row 3 and column 1, down's columns 0 and 2: width 2 holds q's row; width 4 q's column, then down's two. */
+/** q's row 3 with its bias and column 1, down's columns 0 and 2: width 2 holds q's row; width 4 q's column, then down's two. */
 function stateWithColumns(step: number): CheckpointState {
   const buffer = (rows: number, width: number, seed: number) => ({
     shape: [rows, width],
@@ -33,10 +33,13 @@ function stateWithColumns(step: number): CheckpointState {
     buffers: new Map([
       ['delta.2', buffer(1, 2, 1)],
       ['delta.4', buffer(3, 4, 2)],
+      ['delta.1', buffer(1, 1, 5)],
       ['adam_m.2', buffer(1, 2, 3)],
       ['adam_m.4', buffer(3, 4, 4)],
+      ['adam_m.1', buffer(1, 1, 6)],
     ]),
     indices: new Map([['m.q', Int32Array.of(3)]]),
+    biases: ['m.q'],
     columns: new Map([
       ['m.q', Int32Array.of(1)],
       ['m.down', Int32Array.of(0, 2)],
@@ -109,7 +112,7 @@ describe('checkpoints', () => {
     expect(found.rejected).toEqual([]);
   });
 
-  it('give back columns too', async () => {
+  it('give back columns and biases too', async () => {
     await checkpoints(3).write(stateWithColumns(5), { step: 5 });
     expect((await find(sent)).state).toEqual(stateWithColumns(5));
   });
@@ -211,6 +214,7 @@ describe('a checkpoint is passed by', () => {
   ])('when it has another %s', async (name, value) => {
     const { state, rejected } = await find(sent, { ...binding, [name]: value });
     expect(state).toBeNull();
+    expect(rejected.every(({ damaged }) => !damaged)).toBe(true);
     expect(rejected.map(({ reason }) => reason)).toEqual([expect.stringContaining(String(value)), expect.stringContaining(String(value))]);
   });
 
@@ -223,6 +227,6 @@ describe('a checkpoint is passed by', () => {
     const { state, rejected, from, older } = await find(sent);
     expect(state).toEqual(stateOf(1));
     expect([from, older]).toEqual([sent[1], []]);
-    expect(rejected).toEqual([{ manifest_key: (sent[0] as Ref).manifest_key, reason: expect.stringMatching(reason) }]);
+    expect(rejected).toEqual([{ manifest_key: (sent[0] as Ref).manifest_key, reason: expect.stringMatching(reason), damaged: true }]);
   });
 });

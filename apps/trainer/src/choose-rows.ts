@@ -9,7 +9,16 @@ import {
   scoresKeyOf,
   selectionKeyOf,
 } from '@rowsmith/contracts';
-import { type CausalLM, chosenLinears, type Engine, planFromIndices, planFromScores, type RowPlan, scoreChannels } from '@rowsmith/engine';
+import {
+  type CausalLM,
+  chosenLinears,
+  type Engine,
+  planFromIndices,
+  planFromScores,
+  type RowPlan,
+  scoreChannels,
+  withBiases,
+} from '@rowsmith/engine';
 import type { Logger } from '@rowsmith/telemetry';
 import { type Objects, verifiedObject } from './object-files.js';
 import { findScores, scoresIdentity, storeScores } from './scores-file.js';
@@ -97,7 +106,8 @@ async function reusedRows({ store, spec, model, phase }: ChoiceInput, ref: NonNu
     );
   const of = (axis: 'rows' | 'columns') =>
     new Map(modules.flatMap((module) => (module[axis].length > 0 ? [[module.name, Int32Array.from(module[axis])] as const] : [])));
-  return planFromIndices(model, of('rows'), of('columns'));
+  const plan = planFromIndices(model, of('rows'), of('columns'));
+  return spec.row_sparse.train_biases ? withBiases(plan) : plan;
 }
 
 const encode = (value: unknown): Uint8Array => new TextEncoder().encode(canonicalJson(value));

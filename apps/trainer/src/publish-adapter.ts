@@ -15,7 +15,7 @@ import {
 import type { AdapterManifest, BasePrecision, ModuleRows, RowDelta, RowSparseConfig } from '@rowsmith/contracts';
 import type { LinearInfo, RowValues } from '@rowsmith/engine';
 import type { PackedModel } from '@rowsmith/hf';
-import { readPackedColumns, readPackedRows } from './base-model.js';
+import { readPackedBias, readPackedColumns, readPackedRows } from './base-model.js';
 import { type Binding, encodeManifest, manifestName } from './checkpoint-manifest.js';
 import { type Objects, upload } from './object-files.js';
 import { TrainerError } from './trainer-error.js';
@@ -53,7 +53,11 @@ export async function prepareAdapter(input: AdapterInput, dir: string): Promise<
   const { packed, delta, binding, step, basePrecision } = input;
   const { source, config } = packed.index;
   const hub = source.kind === 'hub' ? source : null;
+  const baseBiases = new Map<string, Float32Array>();
+  for (const linear of input.linears)
+    if (delta.get(linear.name)?.biasDelta) baseBiases.set(linear.name, await readPackedBias(packed, linear));
   const { rank, files: peft } = exportPeft(delta, {
+    baseBiases,
     baseModel: hub?.name ?? input.baseModel,
     revision: hub?.revision ?? null,
     baseSha256: binding.base_sha256,
@@ -75,7 +79,7 @@ export async function prepareAdapter(input: AdapterInput, dir: string): Promise<
     ...(basePrecision && { base_precision: basePrecision }),
     rank,
     trainable_parameters: Array.from(delta.values()).reduce(
-      (sum, { delta: d, columnDelta }) => sum + d.length + (columnDelta?.length ?? 0),
+      (sum, { delta: d, columnDelta, biasDelta }) => sum + d.length + (columnDelta?.length ?? 0) + (biasDelta?.length ?? 0),
       0,
     ),
     verification: { ...verification },
@@ -94,6 +98,7 @@ async function verified({ packed, linears, delta, binding, tunedRows }: AdapterI
     delta,
     tunedRows,
     baseRows: (name) => readPackedRows(packed, linearOf(name), trained(name).indices),
+    baseBias: (name) => readPackedBias(packed, linearOf(name)),
     baseColumns: (name) => readPackedColumns(packed, linearOf(name), trained(name).columns ?? new Int32Array(0)),
   });
   const stored = await readRows(join(dir, rowsFileName), { baseSha256: binding.base_sha256 });
@@ -102,7 +107,13 @@ async function verified({ packed, linears, delta, binding, tunedRows }: AdapterI
       const [a, b] = [stored.get(name), rows].map((of) => of && part(of));
       return a && b ? Buffer.compare(bytesOf(a), bytesOf(b)) === 0 : a === b;
     };
-    const parts = [same((of) => of.indices), same((of) => of.delta), same((of) => of.columns), same((of) => of.columnDelta)];
+    const parts = [
+      same((of) => of.indices),
+      same((of) => of.delta),
+      same((of) => of.columns),
+      same((of) => of.columnDelta),
+      same((of) => of.biasDelta),
+    ];
     if (parts.includes(false))
       throw new TrainerError('infra', 'export_differs', `${rowsFileName} read back differs from the trained rows in ${name}`);
   }

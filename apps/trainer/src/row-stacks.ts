@@ -10,7 +10,7 @@ const deltaName = (width: number) => `delta.${width}`;
 export const isDelta = (buffer: string): boolean => buffer.startsWith('delta.');
 
 /** The rows and columns of a state by module. Views into its buffers, not copies. */
-export function rowsOf({ indices, columns, buffers }: CheckpointState, linears: readonly LinearInfo[]): RowDelta {
+export function rowsOf({ indices, columns, biases, buffers }: CheckpointState, linears: readonly LinearInfo[]): RowDelta {
   const taken = new Map<number, number>();
   const take = ({ width, ids, key }: TrainedPart): Float32Array => {
     const start = taken.get(width) ?? 0;
@@ -21,12 +21,17 @@ export function rowsOf({ indices, columns, buffers }: CheckpointState, linears: 
     return stack.subarray(start, end);
   };
   return new Map(
-    trainedParts({ indices, ...(columns && { columns }) }, linears).map(({ linear, parts }) => {
+    trainedParts({ indices, ...(columns && { columns }), ...(biases && { biases }) }, linears).map(({ linear, parts }) => {
       const { outFeatures, inFeatures } = linear;
       let rows: ModuleRows = { indices: new Int32Array(0), delta: new Float32Array(0), outFeatures, inFeatures };
       for (const part of parts) {
         const update = take(part);
-        rows = part.axis === 'rows' ? { ...rows, indices: part.ids, delta: update } : { ...rows, columns: part.ids, columnDelta: update };
+        const updates = {
+          rows: { indices: part.ids, delta: update },
+          columns: { columns: part.ids, columnDelta: update },
+          biases: { biasDelta: update },
+        };
+        rows = { ...rows, ...updates[part.axis] };
       }
       return [linear.name, rows];
     }),
@@ -34,7 +39,10 @@ export function rowsOf({ indices, columns, buffers }: CheckpointState, linears: 
 }
 
 /** The engine's order of modules, and its delta buffers, from rows in any order. Throws TrainerError (infra) `checkpoint_mismatch`. */
-export function stacksOf(rows: RowDelta, linears: readonly LinearInfo[]): Pick<CheckpointState, 'indices' | 'columns' | 'buffers'> {
+export function stacksOf(
+  rows: RowDelta,
+  linears: readonly LinearInfo[],
+): Pick<CheckpointState, 'indices' | 'columns' | 'biases' | 'buffers'> {
   const places = new Map(linears.map((linear) => [linear.name, linear]));
   for (const [name, { inFeatures, outFeatures }] of rows) {
     const linear = places.get(name);
@@ -48,11 +56,12 @@ export function stacksOf(rows: RowDelta, linears: readonly LinearInfo[]): Pick<C
   });
   const indices = new Map(ordered.flatMap(([name, module]) => (module.indices.length > 0 ? [[name, module.indices] as const] : [])));
   const columns = new Map(ordered.flatMap(([name, module]) => (module.columns ? [[name, module.columns] as const] : [])));
-  const selection = columns.size > 0 ? { indices, columns } : { indices };
+  const biases = ordered.flatMap(([name, module]) => (module.biasDelta ? [name] : []));
+  const selection = { indices, ...(columns.size > 0 && { columns }), ...(biases.length > 0 && { biases }) };
   const parts = trainedParts(selection, linears).flatMap((module) => module.parts);
   const updateOf = ({ module, axis }: TrainedPart) => {
-    const { delta, columnDelta } = rows.get(module.name) as ModuleRows;
-    return axis === 'rows' ? delta : (columnDelta ?? new Float32Array(0));
+    const { delta, columnDelta, biasDelta } = rows.get(module.name) as ModuleRows;
+    return { rows: delta, columns: columnDelta, biases: biasDelta }[axis] ?? new Float32Array(0);
   };
   const buffers = new Map<string, { shape: readonly number[]; data: Float32Array }>();
   for (const width of new Set(parts.map((part) => part.width))) {
@@ -68,12 +77,20 @@ export function stacksOf(rows: RowDelta, linears: readonly LinearInfo[]): Pick<C
   return { ...selection, buffers };
 }
 
-function trainedParts({ indices, columns }: Pick<CheckpointState, 'indices' | 'columns'>, linears: readonly LinearInfo[]) {
+function trainedParts(
+  { indices, columns, biases }: Pick<CheckpointState, 'indices' | 'columns' | 'biases'>,
+  linears: readonly LinearInfo[],
+) {
   const known = new Set(linears.map(({ name }) => name));
   for (const name of [...indices.keys(), ...(columns?.keys() ?? [])]) if (!known.has(name)) throw noSuchLinear(name);
   return linears.flatMap((linear) => {
     const chosen = columns?.get(linear.name);
-    const module = { ...linear, indices: indices.get(linear.name) ?? new Int32Array(0), ...(chosen && { columns: chosen }) };
+    const module = {
+      ...linear,
+      indices: indices.get(linear.name) ?? new Int32Array(0),
+      ...(chosen && { columns: chosen }),
+      biases: biases?.includes(linear.name) ?? false,
+    };
     const parts = partsOf(module);
     return parts.length > 0 ? [{ linear, parts }] : [];
   });

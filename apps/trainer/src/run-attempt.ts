@@ -35,6 +35,7 @@ import { Checkpoints } from './checkpoints.js';
 import { chooseRows, storeSelection } from './choose-rows.js';
 import { type ChosenRows, chosenRows } from './chosen-rows.js';
 import { type Dataset, loadDataset, loadText } from './dataset.js';
+import { fitMemory, type MachineMemory } from './fit-memory.js';
 import type { Objects } from './object-files.js';
 import { type AdapterInput, basePrecision, prepareAdapter, publishAdapter } from './publish-adapter.js';
 import { findCheckpoint } from './resume.js';
@@ -49,6 +50,7 @@ export interface AttemptSurroundings {
   readonly onRecorded: (listener: (manifestKey: string) => void) => void;
   /** Monotonic milliseconds. */
   readonly clock: () => number;
+  readonly memory: () => MachineMemory;
   readonly log: Logger;
 }
 
@@ -104,16 +106,19 @@ class AttemptRun {
     const packed = await openBaseModel(model_dir, spec.base_sha256);
     const engine = await openEngine();
     log.info({ op: 'engine', tensorflow: engine.ops.runtime.tensorflowVersion, operators: engine.operators }, 'engine opened');
-    const model = await engine.loadModel(packed, {
-      rowTensors: rowTensors(packed.index.config, spec.row_sparse),
-      quantization: quantizationOf(spec.row_sparse),
-    });
     await stopHere(stop);
 
     await this.#phase('loading_data', 'Reading and encoding the data');
     const text = await loadText(packed);
     const dataset = await loadDataset(this.store, spec, packed, text);
     const prompts = await encodePrompts(spec, text, packed.index.config.max_position_embeddings);
+    const { memory, estimate } = fitMemory(packed, spec, dataset.train.examples, engine.operators.kind, this.surroundings.memory());
+    log.info({ op: 'memory', memory, estimate }, 'memory estimated');
+    const model = await engine.loadModel(packed, {
+      rowTensors: rowTensors(packed.index.config, spec.row_sparse),
+      quantization: quantizationOf(spec.row_sparse),
+      memory,
+    });
     const binding = bindingOf(spec, dataset.sha256, engine.operators.kind);
     const exportsBest = spec.row_sparse.export === 'best';
     const found = await findCheckpoint(this.store, this.start.resume_from, binding, model.linears, this.workDir, exportsBest);
@@ -123,7 +128,9 @@ class AttemptRun {
     const choice = { store: this.store, spec, engine, model, examples: dataset.train.examples, workDir: this.workDir, signal: stop.signal };
     const { clock } = this.surroundings;
     const phase = (message: string) => this.#phase('scoring', message);
-    const plan = begun ? planFromIndices(model, begun.indices, begun.columns) : await chooseRows({ ...choice, clock, log, phase });
+    const plan = begun
+      ? planFromIndices(model, begun.indices, begun.columns, begun.biases)
+      : await chooseRows({ ...choice, clock, log, phase });
     if (begun && !found.state) await storeSelection(this.store, spec, plan);
     await this.#send({
       type: 'planned',

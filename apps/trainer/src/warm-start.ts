@@ -18,7 +18,7 @@ export async function warmStart(
   spec: JobSpec,
   linears: readonly LinearInfo[],
   workDir: string,
-): Promise<Pick<CheckpointState, 'indices' | 'columns' | 'buffers'> | null> {
+): Promise<Pick<CheckpointState, 'indices' | 'columns' | 'biases' | 'buffers'> | null> {
   if (!spec.warm_start) return null;
   const path = join(workDir, 'warm-start.safetensors');
   await downloadTo(path, store, spec.warm_start);

@@ -21,6 +21,12 @@ function checkModule(rows: ModuleRows, refuse: Refuse): void {
   const { indices, delta, columns, columnDelta, outFeatures, inFeatures } = rows;
   for (const [what, features] of Object.entries({ out: outFeatures, in: inFeatures }))
     if (!Number.isInteger(features) || features < 1 || features > maxFeatures) throw refuse(`${features} ${what} features are impossible`);
+  if (rows.biasDelta !== undefined) {
+    if (rows.biasDelta.length !== indices.length)
+      throw refuse(`${rows.biasDelta.length} updates of bias entries, ${indices.length} rows are trained`);
+    const bad = rows.biasDelta.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) throw refuse(`the bias of row ${indices[bad]} is ${rows.biasDelta[bad]}`);
+  }
   // A module has rows, columns or both.
   if (columns === undefined || indices.length > 0 || delta.length > 0)
     checkPart({ what: 'row', across: 'column', indices, delta, available: outFeatures, width: inFeatures }, refuse);

@@ -8,7 +8,7 @@ const PeftConfig = Type.Object({
   peft_type: Type.Literal('LORA'),
   r: Type.Integer({ minimum: 1 }),
   lora_alpha: Type.Number({ exclusiveMinimum: 0 }),
-  bias: Type.Literal('none'),
+  bias: Type.Union([Type.Literal('none'), Type.Literal('lora_only')]),
   fan_in_fan_out: Type.Literal(false),
   modules_to_save: Type.Null(),
   use_dora: Type.Literal(false),
@@ -16,10 +16,14 @@ const PeftConfig = Type.Object({
 });
 
 /** Rank and scale (lora_alpha / r) of an adapter_config.json. Throws AdapterError `bad_export`. */
-export async function readPeftConfig(path: string): Promise<{ readonly rank: number; readonly scale: number }> {
+export async function readPeftConfig(path: string): Promise<{
+  readonly rank: number;
+  readonly scale: number;
+  readonly biases: boolean;
+}> {
   try {
-    const { r, lora_alpha } = parseAs(PeftConfig, JSON.parse(await readFile(path, 'utf8')), 'adapter_config.json');
-    return { rank: r, scale: lora_alpha / r };
+    const { r, lora_alpha, bias } = parseAs(PeftConfig, JSON.parse(await readFile(path, 'utf8')), 'adapter_config.json');
+    return { rank: r, scale: lora_alpha / r, biases: bias === 'lora_only' };
   } catch (cause) {
     throw new AdapterError('bad_export', `the adapter's configuration cannot be used: ${(cause as Error).message}`, { cause });
   }

@@ -6,6 +6,7 @@
 import type { BasePrecision, RowDelta } from '@rowsmith/contracts';
 import { encodeSafetensors, type TensorToWrite } from '@rowsmith/hf';
 import { checkRowDelta } from './check-rows.js';
+import { AdapterError } from './errors.js';
 import { peftReadme } from './peft-readme.js';
 import { peftTargets } from './peft-targets.js';
 
@@ -13,6 +14,8 @@ export const adapterConfigName = 'adapter_config.json';
 export const adapterWeightsName = 'adapter_model.safetensors';
 /** What PEFT puts before the name of a module in its files. */
 export const peftPrefix = 'base_model.model.';
+/** PEFT stores a trained bias whole, under the wrapped layer. */
+export const peftBias = (module: string): string => `${peftPrefix}${module}.base_layer.bias`;
 
 export interface PeftExportOptions {
   /** What `base_model_name_or_path` says: a hub id where the base came from there, else the service's id of it. */
@@ -22,6 +25,8 @@ export interface PeftExportOptions {
   readonly baseSha256: string;
   /** How the base was held in training; absent: f32. */
   readonly basePrecision?: BasePrecision | undefined;
+  /** Bias of the untouched base, [out] f32, of every module whose biases were trained. */
+  readonly baseBiases?: ReadonlyMap<string, Float32Array>;
   /** Decoder layers of the base model. */
   readonly modelLayers: number;
 }
@@ -39,7 +44,7 @@ export function exportPeft(delta: RowDelta, options: PeftExportOptions): PeftExp
   checkRowDelta(delta, adapterWeightsName);
   const rank = Math.max(...Array.from(delta.values(), ({ indices, columns }) => indices.length + (columns?.length ?? 0)));
   const tensors = new Map<string, TensorToWrite>();
-  for (const [name, { indices, delta: update, columns, columnDelta, outFeatures, inFeatures }] of delta) {
+  for (const [name, { indices, delta: update, columns, columnDelta, biasDelta, outFeatures, inFeatures }] of delta) {
     const a = new Float32Array(rank * inFeatures); // [r, in]
     a.set(update);
     const b = new Float32Array(outFeatures * rank); // [out, r]
@@ -51,13 +56,22 @@ export function exportPeft(delta: RowDelta, options: PeftExportOptions): PeftExp
       a[component * inFeatures + column] = 1;
       for (let row = 0; row < outFeatures; row++) b[row * rank + component] = columnDelta?.[l * outFeatures + row] as number;
     });
+    if (biasDelta) {
+      const bias = Float32Array.from(options.baseBiases?.get(name) ?? []);
+      if (bias.length !== outFeatures) throw new AdapterError('bad_rows', `${name}: its base bias is needed to store the trained one`);
+      indices.forEach((row, k) => {
+        bias[row] = (bias[row] as number) + (biasDelta[k] as number);
+      });
+      tensors.set(peftBias(name), { shape: [outFeatures], data: bias });
+    }
     tensors.set(`${peftPrefix}${name}.lora_A.weight`, { shape: [rank, inFeatures], data: a });
     tensors.set(`${peftPrefix}${name}.lora_B.weight`, { shape: [outFeatures, rank], data: b });
   }
+  const trainsBiases = Array.from(delta.values()).some(({ biasDelta }) => biasDelta);
   // Only fields that LoraConfig has: PEFT warns of others, and vLLM refuses some values of those it knows.
   const config = {
     base_model_name_or_path: options.baseModel,
-    bias: 'none',
+    bias: trainsBiases ? 'lora_only' : 'none',
     fan_in_fan_out: false,
     inference_mode: true,
     ...peftTargets([...delta.keys()], options.modelLayers),

@@ -31,7 +31,16 @@ export function peftReadme({ baseModel, baseSha256, rank, delta, basePrecision }
   const modules = [...delta.values()];
   const rows = modules.reduce((sum, { indices }) => sum + indices.length, 0);
   const columns = modules.reduce((sum, module) => sum + (module.columns?.length ?? 0), 0);
-  const parameters = modules.reduce((sum, { delta: update, columnDelta }) => sum + update.length + (columnDelta?.length ?? 0), 0);
+  const biases = modules.reduce((sum, { biasDelta }) => sum + (biasDelta?.length ?? 0), 0);
+  const weights = modules.reduce((sum, { delta: update, columnDelta }) => sum + update.length + (columnDelta?.length ?? 0), 0);
+  const parameters = weights + biases;
+  const biasNote =
+    biases === 0
+      ? ''
+      : `
+${biases.toLocaleString('en-US')} bias entries of these rows are trained too. PEFT loads them (\`bias: "lora_only"\`; they stay in the base layers when the adapter is disabled). vLLM
+refuses or ignores adapters with biases, and llama.cpp's converter drops them: merge this adapter into the base for those (\`merge_and_unload()\` of PEFT).
+`;
   const number = (value: number) => value.toLocaleString('en-US');
   const whole = [rows > 0 && `${number(rows)} whole rows`, columns > 0 && `${number(columns)} whole columns`].filter(Boolean).join(' and ');
   const trained = rows > 0 ? (columns > 0 ? 'rows and columns' : 'rows') : 'columns';
@@ -66,7 +75,7 @@ The trained ${trained} are stored as an ordinary LoRA of rank ${rank}: ${how.fil
 lora_alpha / r is 1. Merged weights, W + B·A, equal the trained weights exactly in float32. A server that keeps the adapter apart computes W·x + B·(A·x), which
 differs from (W + B·A)·x by rounding only.
 
-The base model is pinned: SHA-256 ${baseSha256} over its configuration and its packed float32 weights.
+${biasNote.slice(1)}${biasNote && '\n'}The base model is pinned: SHA-256 ${baseSha256} over its configuration and its packed float32 weights.
 ${precisionNote(basePrecision, trained)}
     from transformers import AutoModelForCausalLM
     from peft import PeftModel

@@ -1,6 +1,7 @@
 /**
  * The row-delta file: per module `<module>.indices` I32 [r] and `<module>.delta` F32 [r, in] (its rows), `<module>.columns` I32 [c] and
- * `<module>.column_delta` F32 [c, out] (its columns, transposed), or only one of the pairs; base and shapes in the header's metadata.
+ * `<module>.column_delta` F32 [c, out] (its columns, transposed), or only one of the pairs; with
+ * rows perhaps `<module>.bias_delta` F32 [r]; base and shapes in the header's metadata.
  */
 import { canonicalJson, type ModuleRows, parseAs, type RowDelta } from '@rowsmith/contracts';
 import { encodeSafetensors, openSafetensors, type SafetensorsFile, type TensorToWrite } from '@rowsmith/hf';
@@ -18,11 +19,12 @@ export function encodeRows(delta: RowDelta, baseSha256: string): Uint8Array {
   checkRowDelta(delta, rowsFileName);
   const tensors = new Map<string, TensorToWrite>();
   const shapes: Record<string, [number, number]> = {};
-  for (const [name, { indices, delta: update, columns, columnDelta, outFeatures, inFeatures }] of delta) {
+  for (const [name, { indices, delta: update, columns, columnDelta, biasDelta, outFeatures, inFeatures }] of delta) {
     if (indices.length > 0) {
       tensors.set(`${name}.indices`, { shape: [indices.length], data: indices });
       tensors.set(`${name}.delta`, { shape: [indices.length, inFeatures], data: update });
     }
+    if (biasDelta) tensors.set(`${name}.bias_delta`, { shape: [biasDelta.length], data: biasDelta });
     if (columns && columnDelta) {
       tensors.set(`${name}.columns`, { shape: [columns.length], data: columns });
       tensors.set(`${name}.column_delta`, { shape: [columns.length, outFeatures], data: columnDelta });
@@ -54,10 +56,9 @@ export async function readRows(path: string, { baseSha256, label = rowsFileName 
     const delta = new Map<string, ModuleRows>();
     for (const [name, [outFeatures, inFeatures]] of shapes) delta.set(name, await readModule(file, name, outFeatures, inFeatures, label));
     checkRowDelta(delta, label);
-    const known = Array.from(delta.values()).reduce(
-      (sum, { indices, columns }) => sum + (indices.length > 0 ? 2 : 0) + (columns ? 2 : 0),
-      0,
-    );
+    const tensorsOf = ({ indices, columns, biasDelta }: ModuleRows) =>
+      (indices.length > 0 ? 2 : 0) + (columns ? 2 : 0) + (biasDelta ? 1 : 0);
+    const known = Array.from(delta.values(), tensorsOf).reduce((sum, count) => sum + count, 0);
     if (file.tensors.size !== known)
       throw new AdapterError('bad_rows', `${label}: ${file.tensors.size} tensors for ${shapes.length} modules`);
     return delta;
@@ -101,7 +102,12 @@ async function readModule(
   const hasColumns = has('columns', 'column_delta');
   const nothing = [new Int32Array(0), new Float32Array(0)] as const;
   const [indices, delta] = hasColumns && !has('indices', 'delta') ? nothing : await read(`${name}.indices`, `${name}.delta`, inFeatures);
-  if (!hasColumns) return { indices, delta, outFeatures, inFeatures };
+  const bias: Partial<ModuleRows> = {};
+  if (has('bias_delta')) {
+    expect(`${name}.bias_delta`, 'F32', (shape) => shape.length === 1 && shape[0] === indices.length);
+    Object.assign(bias, { biasDelta: await file.readF32(`${name}.bias_delta`) });
+  }
+  if (!hasColumns) return { indices, delta, ...bias, outFeatures, inFeatures };
   const [columns, columnDelta] = await read(`${name}.columns`, `${name}.column_delta`, outFeatures);
-  return { indices, delta, columns, columnDelta, outFeatures, inFeatures };
+  return { indices, delta, columns, columnDelta, ...bias, outFeatures, inFeatures };
 }

@@ -1,10 +1,10 @@
 /** Proof that a LoRA folder on disk means the trained weights: it is read back as another program would read it. */
-import { columnsKey, type ModuleRows, type RowDelta } from '@rowsmith/contracts';
+import { biasesKey, columnsKey, type ModuleRows, type RowDelta } from '@rowsmith/contracts';
 import { openSafetensors, type SafetensorsFile } from '@rowsmith/hf';
 import { AdapterError } from './errors.js';
 import { oneHotRows } from './one-hot.js';
 import { readPeftConfig } from './peft-config.js';
-import { peftPrefix } from './peft-export.js';
+import { peftBias, peftPrefix } from './peft-export.js';
 
 export interface VerifyInput {
   /** Paths of adapter_config.json and adapter_model.safetensors. */
@@ -16,6 +16,8 @@ export interface VerifyInput {
   readonly baseRows: (module: string) => Promise<Float32Array>;
   /** Columns of it, transposed. [c, out] f32 by module; only asked for where columns were trained. */
   readonly baseColumns?: (module: string) => Promise<Float32Array>;
+  /** Its whole bias, [out] f32; only asked for where biases were trained. */
+  readonly baseBias?: (module: string) => Promise<Float32Array>;
   /** Rows [r, in] by module and transposed columns [c, out] by its `columnsKey`, f32, as the trained model holds them: its losses were computed with them. */
   readonly tunedRows: ReadonlyMap<string, Float32Array>;
 }
@@ -30,7 +32,13 @@ export interface Verification {
  * written) or `export_differs` (any difference above 0).
  */
 export async function verifyPeftExport(input: VerifyInput): Promise<Verification> {
-  const { rank, scale } = await readPeftConfig(input.configPath);
+  const { rank, scale, biases } = await readPeftConfig(input.configPath);
+  const trained = Array.from(input.delta.values()).filter(({ biasDelta }) => biasDelta).length;
+  if (biases !== trained > 0)
+    throw new AdapterError(
+      'bad_export',
+      `the configuration says that biases are ${biases ? '' : 'not '}trained; ${trained} modules train theirs`,
+    );
   const file = await openSafetensors(input.weightsPath);
   try {
     let worst = 0;
@@ -40,7 +48,7 @@ export async function verifyPeftExport(input: VerifyInput): Promise<Verification
       if (error !== 0 && at === '') at = name;
       worst = Math.max(worst, error); // NaN stays NaN
     }
-    if (file.tensors.size !== 2 * input.delta.size)
+    if (file.tensors.size !== 2 * input.delta.size + trained)
       throw new AdapterError('bad_export', `the export has ${file.tensors.size} tensors for ${input.delta.size} modules`);
     if (worst !== 0) throw new AdapterError('export_differs', `the export differs from the trained rows by up to ${worst}, first in ${at}`);
     return { max_abs_error: worst, modules: input.delta.size };
@@ -76,6 +84,16 @@ async function moduleError(file: SafetensorsFile, name: string, rank: number, sc
     const base = await input.baseColumns?.(name);
     if (!base) throw new AdapterError('bad_export', `${name}: the base's columns are needed to check its columns`);
     errors.push(largestError(exportedColumns(exported, rows, columns, component), base, tunedOf(input, columnsKey(name))));
+  }
+  if (rows.biasDelta) {
+    const base = await input.baseBias?.(name);
+    if (!base) throw new AdapterError('bad_export', `${name}: the base's bias is needed to check its bias`);
+    const tuned = Float32Array.from(base);
+    tunedOf(input, biasesKey(name)).forEach((value, k) => {
+      tuned[indices[k] as number] = value;
+    });
+    const stored = await read(peftBias(name), [outFeatures]);
+    errors.push(stored.reduce((worst, value, row) => Math.max(worst, Math.abs(value - (tuned[row] as number))), 0));
   }
   return Math.max(...errors); // NaN stays NaN
 }
