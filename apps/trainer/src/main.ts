@@ -3,6 +3,7 @@ import { type TrainerStart, trainerExit } from '@rowsmith/contracts';
 import { createLogger } from '@rowsmith/telemetry';
 import { openChannel } from './channel.js';
 import { exitCodeOf, failureOf } from './failure.js';
+import { machineMemory } from './machine-memory.js';
 import { runAttempt } from './run-attempt.js';
 import { StopRequest } from './stop-request.js';
 
@@ -53,6 +54,7 @@ try {
     stop,
     onRecorded: (listener) => recorded.push(listener),
     clock: () => performance.now(),
+    memory: () => machineMemory(process.env['ROWSMITH_MEMORY_MB']),
     log,
   });
   process.exit(exitCode);

@@ -17,6 +17,8 @@ export type EngineErrorCode =
   | 'invalid_batch'
   | 'invalid_options'
   | 'invalid_model'
+  /** The estimate says that training does not fit the memory at hand. */
+  | 'out_of_memory'
   /** An operator failed, for example for want of memory. */
   | 'tensorflow'
   /** The caller's signal fired. */

@@ -1,5 +1,7 @@
 export { type Engine, openEngine, type PackedModel } from './engine.js';
 export { EngineError, type EngineErrorCode } from './errors.js';
+export { chooseMemory, type MemoryChoice } from './memory/choose-memory.js';
+export { estimateMemory, type MemoryEstimate, type MemoryQuestion } from './memory/estimate-memory.js';
 export type {
   Batch,
   CausalLM,
@@ -21,6 +23,7 @@ export { rowTensors } from './rows/row-tensors.js';
 export { type Scored, type ScoringConfig, type ScoringInput, scoreChannels } from './rows/score-channels.js';
 export type { ChannelScores, ScoreMatrix } from './rows/score-matrix.js';
 export { needsData } from './rows/scorers/scorers.js';
+export { withBiases } from './rows/with-biases.js';
 export type { Handle } from './runtime/handle.js';
 export { philox, type RandomStream } from './runtime/philox.js';
 export { planSteps, type StepPlan, type StepPlanInput } from './train/plan-steps.js';
