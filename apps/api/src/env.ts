@@ -5,6 +5,7 @@ import { modelStore } from '@rowsmith/hf';
 import { storageSettings } from '@rowsmith/storage';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import type { TrackingServers } from './tracking/tracking-loop.js';
 
 const number = (name: string, low: number, high: number) =>
   Type.Integer({ minimum: low, maximum: high, description: `${name} must be a whole number from ${low} to ${high}` });
@@ -51,6 +52,12 @@ const Env = Type.Object({
       description: 'ROWSMITH_WEBHOOKS_PRIVATE must be 1 (webhooks may go to http, any port and addresses inside the network) or 0',
     }),
   ),
+  WANDB_API_KEY: Type.Optional(Type.String({ minLength: 1, description: 'key of the account that jobs with a wandb integration log to' })),
+  WANDB_BASE_URL: Type.String({ pattern: '^https?://', description: 'WANDB_BASE_URL must start with http:// or https://' }),
+  MLFLOW_TRACKING_URI: Type.Optional(
+    Type.String({ pattern: '^https?://', description: 'MLFLOW_TRACKING_URI must start with http:// or https://' }),
+  ),
+  MLFLOW_TRACKING_TOKEN: Type.Optional(Type.String({ minLength: 1, description: 'bearer token of the MLflow server' })),
   ROWSMITH_LOG_LEVEL: Type.Unsafe<LogLevel>(
     Type.String({
       enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
@@ -69,6 +76,7 @@ const defaults: Readonly<Record<string, unknown>> = {
   ROWSMITH_REQUESTS_PER_MINUTE: 60_000,
   ROWSMITH_STALE_SECONDS: 30,
   ROWSMITH_WEBHOOKS_PRIVATE: '0',
+  WANDB_BASE_URL: 'https://api.wandb.ai',
   ROWSMITH_LOG_LEVEL: 'info',
 };
 
@@ -90,6 +98,7 @@ export interface ApiEnv {
   readonly trustedProxies: readonly string[];
   /** Webhooks may go to http, any port and addresses inside the network. */
   readonly privateWebhooks: boolean;
+  readonly tracking: TrackingServers;
   readonly logLevel: LogLevel;
 }
 
@@ -144,6 +153,13 @@ export function loadEnv(source: Readonly<Record<string, string | undefined>>): A
     staleMs: env.ROWSMITH_STALE_SECONDS * 1000,
     corsOrigins: commaList(env.ROWSMITH_CORS_ORIGINS),
     trustedProxies: commaList(env.ROWSMITH_TRUSTED_PROXIES),
+    tracking: {
+      wandb: env.WANDB_API_KEY === undefined ? null : { url: env.WANDB_BASE_URL.replace(/\/+$/, ''), apiKey: env.WANDB_API_KEY },
+      mlflow:
+        env.MLFLOW_TRACKING_URI === undefined
+          ? null
+          : { url: env.MLFLOW_TRACKING_URI.replace(/\/+$/, ''), token: env.MLFLOW_TRACKING_TOKEN ?? null },
+    },
     privateWebhooks: env.ROWSMITH_WEBHOOKS_PRIVATE === '1',
     logLevel: env.ROWSMITH_LOG_LEVEL,
   };

@@ -31,6 +31,7 @@ export async function describe(): Promise<Record<string, unknown>> {
       objects: uncalled('objects'),
       models: uncalled('models'),
       tokens: uncalled('tokens'),
+      trackers: new Set(),
       webhooks: { webhooks: uncalled('webhooks'), policy: { allowPrivate: false }, onDue: fail },
       onJobCreated: fail,
       probes: {},

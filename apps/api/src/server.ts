@@ -21,6 +21,7 @@ import { type Api, openAiPaths, shortPaths } from './http/routes.js';
 import { useStrictValidation } from './http/validation.js';
 import { adapterRoutes } from './jobs/adapter-routes.js';
 import { admissionRoutes } from './jobs/admission-routes.js';
+import type { AdmissionDeps } from './jobs/admit-job.js';
 import { eventRoutes } from './jobs/event-routes.js';
 import { jobRoutes } from './jobs/job-routes.js';
 import { metricRoutes } from './jobs/metric-routes.js';
@@ -40,6 +41,7 @@ export interface ServerDeps extends Omit<HealthDeps, 'closing'> {
   readonly notifier: EventNotifier;
   readonly objects: ObjectStore;
   readonly models: BaseModels;
+  readonly trackers: AdmissionDeps['trackers'];
   readonly tokens: TokenCounter;
   readonly webhooks: Omit<WebhookDeps, 'pepper'>;
   /** A job was created: the control loop should look now. */
@@ -146,7 +148,7 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
   for (const paths of [openAiPaths, shortPaths]) {
     fileRoutes(app, { files, objects, models, tokens: deps.tokens, maxFileBytes }, paths);
     uploadRoutes(app, { uploads, files, objects, maxFileBytes }, paths);
-    const admission = { jobs, files, objects, models, present, onJobCreated, tokens: deps.tokens };
+    const admission = { jobs, files, objects, models, present, onJobCreated, tokens: deps.tokens, trackers: deps.trackers };
     jobRoutes(app, admission, paths);
     admissionRoutes(app, admission, paths);
     eventRoutes(

@@ -5,6 +5,7 @@ import {
   createFileStore,
   createJobStore,
   createReferenceStore,
+  createTrackingStore,
   createUploadStore,
   createWebhookStore,
   openDatabase,
@@ -25,6 +26,7 @@ import { baseModelsIn } from './models/base-models.js';
 import { tokenCounterOf } from './models/token-counter.js';
 import { apiVersion } from './openapi-document.js';
 import { buildServer } from './server.js';
+import { startTrackingLoop, trackersOf } from './tracking/tracking-loop.js';
 import { startWebhookLoop } from './webhooks/webhook-loop.js';
 
 export interface ServiceOptions {
@@ -107,6 +109,8 @@ export async function openService(env: ApiEnv, log: Logger, options: ServiceOpti
     const webhooks = createWebhookStore(database);
     const webhookLoop = startWebhookLoop({ webhooks, sender, pepper: env.pepper, log });
     undo.push(() => webhookLoop.stop());
+    const trackingLoop = startTrackingLoop({ tracking: createTrackingStore(database), jobs: stores.jobs, servers: env.tracking, log });
+    undo.push(() => trackingLoop.stop());
     const app = await buildServer(
       {
         ...stores,
@@ -115,6 +119,7 @@ export async function openService(env: ApiEnv, log: Logger, options: ServiceOpti
         notifier,
         models: baseModelsIn(env.modelsDir),
         tokens: tokenCounterOf(env.modelsDir, stores.objects),
+        trackers: trackersOf(env.tracking),
         webhooks: { webhooks, policy, onDue: () => webhookLoop.nudge() },
         onJobCreated: () => loop.nudge(),
         onResponse: (sample) => metrics.observe(sample),

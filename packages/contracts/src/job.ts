@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { nullable } from './errors.js';
+import { JobIntegration } from './integrations.js';
 import { RowSparseConfig, RowSparseRequest } from './row-sparse.js';
 
 export const jobStatuses = ['validating_files', 'queued', 'running', 'pausing', 'paused', 'succeeded', 'failed', 'cancelled'] as const;
@@ -72,6 +73,11 @@ export const CreateJobBody = Type.Object(
     suffix: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 64, pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$' }))),
     seed: Type.Optional(nullable(Type.Integer({ minimum: 0, maximum: 2147483647 }))),
     metadata: Type.Optional(nullable(Metadata)),
+    integrations: Type.Optional(
+      nullable(
+        Type.Array(JobIntegration, { maxItems: 5, description: 'where metrics are sent as they come; the operator sets the servers up' }),
+      ),
+    ),
     method: Type.Optional(
       Type.Object(
         {
@@ -132,7 +138,7 @@ export const JobObject = Type.Object({
   max_duration_seconds: nullable(Type.Integer()),
   seed: Type.Integer(),
   estimated_finish: nullable(Type.Integer()),
-  integrations: nullable(Type.Array(Type.Unknown())),
+  integrations: nullable(Type.Array(JobIntegration)),
   metadata: nullable(Metadata),
   suffix: nullable(Type.String()),
   method: Type.Object({ type: Type.Literal('supervised'), supervised: Type.Object({ hyperparameters: Hyperparameters }) }),

@@ -16,6 +16,7 @@ import type {
   FilePurpose,
   Hyperparameters,
   JobId,
+  JobIntegration,
   JobSpec,
   JobStatus,
   MetricPoint,
@@ -125,6 +126,7 @@ export interface JobRecord {
   readonly suffix: string | null;
   readonly seed: number;
   readonly metadata: Readonly<Record<string, string>> | null;
+  readonly integrations: readonly JobIntegration[] | null;
   readonly trainingFile: FileId;
   readonly validationFile: FileId | null;
   readonly hyperparameters: Hyperparameters;

@@ -17,7 +17,7 @@ const known: Readonly<Record<string, (error: FastifyError) => ApiError>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: () =>
     new ApiError(413, { message: 'The request body is larger than this route takes.', code: 'request_too_large' }),
   FST_ERR_BAD_URL: () => new ApiError(400, { message: 'The URL is not well-formed.', code: 'invalid_url' }),
-  FST_ERR_MAX_PARAM_LENGTH: () => new ApiError(414, { message: 'A part of the URL is too long.', code: 'invalid_url' }),
+  FST_ERR_MAX_PARAM_LENGTH: () => new ApiError(400, { message: 'A part of the URL is too long.', code: 'invalid_url' }),
 };
 
 export function asApiError(error: unknown): ApiError {

@@ -1,7 +1,7 @@
 /** Whether a job can be: model, files and settings are checked and every "auto" resolved. Nothing is stored, so estimates use it too. */
 import { randomInt } from 'node:crypto';
 import { rowsFileName } from '@rowsmith/adapter';
-import { AdapterManifest, type CreateJobBody, type ObjectRef, type ProjectId, parseAs } from '@rowsmith/contracts';
+import { AdapterManifest, type CreateJobBody, type JobIntegration, type ObjectRef, type ProjectId, parseAs } from '@rowsmith/contracts';
 import { type FileStore, type JobFacts, type JobStore, type ObjectStore, type ResolvedJob, resolveJob } from '@rowsmith/core';
 import { heldOutOf, weightedRows } from '@rowsmith/data';
 import { badRequest, notFound } from '../http/api-error.js';
@@ -14,6 +14,8 @@ export interface AdmissionDeps {
   readonly models: Pick<BaseModels, 'get'>;
   readonly jobs: Pick<JobStore, 'get'>;
   readonly objects: Pick<ObjectStore, 'getBytes'>;
+  /** Kinds of integration that the operator has set up. */
+  readonly trackers: ReadonlySet<JobIntegration['type']>;
 }
 export interface Admission extends JobFiles {
   readonly model: BaseModel;
@@ -62,11 +64,22 @@ async function warmStartOf(from: string | null, model: BaseModel, projectId: Pro
   return { key: rows.key, sha256: rows.sha256, bytes: rows.bytes };
 }
 
+const settingOf = { wandb: 'WANDB_API_KEY', mlflow: 'MLFLOW_TRACKING_URI' } as const;
+
+function checkIntegrations(integrations: readonly JobIntegration[], trackers: AdmissionDeps['trackers']): void {
+  const at = integrations.findIndex(({ type }) => !trackers.has(type));
+  const missing = integrations[at];
+  if (missing === undefined) return;
+  const message = `This service sends no metrics to ${missing.type}: its operator has not set ${settingOf[missing.type]}.`;
+  throw badRequest(message, 'invalid_value', `integrations[${at}].type`);
+}
+
 export async function admitJob(deps: AdmissionDeps, projectId: ProjectId, body: CreateJobBody): Promise<Admission> {
   const model = await deps.models.get(body.model);
   if (model === null) {
     throw notFound(`The model '${body.model}' does not exist. GET /models lists the base models.`, 'model_not_found', 'model');
   }
+  checkIntegrations(body.integrations ?? [], deps.trackers);
   const { training, validation } = await filesOf(deps.files, projectId, body);
   const split = body.validation_split ?? null;
   // As the trainer does it: of every file a part is held out, and the weight is that of the rest.

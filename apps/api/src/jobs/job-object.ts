@@ -27,7 +27,7 @@ export const toJobObject = (job: JobRecord): JobObject => ({
   max_duration_seconds: job.maxDurationSeconds,
   seed: job.seed,
   estimated_finish: secondsOrNull(job.estimatedFinish),
-  integrations: null,
+  integrations: job.integrations === null ? null : [...job.integrations],
   metadata: job.metadata === null ? null : { ...job.metadata },
   suffix: job.suffix,
   method: { type: 'supervised', supervised: { hyperparameters: job.hyperparameters } },

@@ -2,10 +2,12 @@
 import { Readable } from 'node:stream';
 import { MetricPoint } from '@rowsmith/contracts';
 import type { JobStore } from '@rowsmith/core';
+import { tfeventsHeader, tfeventsRecord } from '@rowsmith/tracking';
 import { Type } from 'typebox';
 import { metricPoints } from '../control/result-file.js';
 import { noSuchJob } from '../http/api-error.js';
 import { projectOf } from '../http/auth.js';
+import { unixSeconds } from '../http/paging.js';
 import { failures, named, streamed } from '../http/replies.js';
 import type { Routes } from '../http/routes.js';
 import { JobParams } from './job-params.js';
@@ -13,11 +15,15 @@ import { metricsCsvHeader, metricsCsvRow } from './metrics-csv.js';
 
 const MetricsQuery = Type.Object(
   {
-    after_step: Type.Optional(Type.Integer({ minimum: -1, maximum: Number.MAX_SAFE_INTEGER, description: 'only steps above this one' })),
+    after_step: Type.Optional(Type.Integer({ minimum: -1, maximum: 2_147_483_647, description: 'only steps above this one' })),
     limit: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 10_000, description: 'points a page of JSON; 1000 if not given. CSV has all' }),
     ),
-    format: Type.Optional(Type.Unsafe<'json' | 'csv'>(Type.String({ enum: ['json', 'csv'], description: 'wins over the Accept header' }))),
+    format: Type.Optional(
+      Type.Unsafe<'json' | 'csv' | 'tensorboard'>(
+        Type.String({ enum: ['json', 'csv', 'tensorboard'], description: 'wins over the Accept header; tensorboard is an event file' }),
+      ),
+    ),
   },
   { additionalProperties: false },
 );
@@ -39,7 +45,11 @@ export const metricRoutes: Routes<{ readonly jobs: Pick<JobStore, 'get' | 'metri
         response: {
           200: {
             description: 'Points, ascending by step',
-            content: { 'application/json': { schema: MetricList }, 'text/csv': { schema: streamed } },
+            content: {
+              'application/json': { schema: MetricList },
+              'text/csv': { schema: streamed },
+              'application/octet-stream': { schema: streamed },
+            },
           },
           ...failures(404),
         },
@@ -55,6 +65,22 @@ export const metricRoutes: Routes<{ readonly jobs: Pick<JobStore, 'get' | 'metri
         const points = await jobs.metrics(job.projectId, id, afterStep, limit + 1);
         if (points === null) throw noSuchJob(id);
         return { object: 'list' as const, data: points.slice(0, limit), has_more: points.length > limit };
+      }
+      if (format === 'tensorboard') {
+        const began = job.createdAt.getTime() / 1000;
+        const records = async function* () {
+          yield tfeventsHeader(began);
+          // Times of single steps are not kept: what the job's seconds say is near enough for TensorBoard's relative axis.
+          let at = began;
+          for await (const point of metricPoints(jobs, job, afterStep)) {
+            at += point.seconds ?? 0;
+            yield tfeventsRecord(point, at);
+          }
+        };
+        return reply
+          .type('application/octet-stream')
+          .header('content-disposition', `attachment; filename="events.out.tfevents.${unixSeconds(job.createdAt)}.${job.id}"`)
+          .send(Readable.from(records(), { objectMode: false }));
       }
       const lines = async function* () {
         yield metricsCsvHeader();

@@ -27,6 +27,8 @@ export interface TestApiOptions {
   readonly control?: ControlOptions;
   /** Webhooks may go to loopback. */
   readonly privateWebhooks?: boolean;
+  /** More settings. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 type Caller = 'main' | 'other';
 interface Answer {
@@ -54,6 +56,7 @@ export async function openTestApi(options: TestApiOptions = {}) {
     ROWSMITH_MAX_FILE_BYTES: String(options.maxFileBytes ?? 1_000_000),
     ROWSMITH_REQUESTS_PER_MINUTE: String(options.requestsPerMinute ?? 0),
     ROWSMITH_WEBHOOKS_PRIVATE: options.privateWebhooks ? '1' : '0',
+    ...options.env,
   });
   await writeTestModel(env.modelsDir);
   const service = await openService(env, createLogger('api', 'silent'), {

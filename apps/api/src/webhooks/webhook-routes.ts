@@ -150,7 +150,12 @@ export const webhookRoutes: Routes<WebhookDeps> = (
     `${path}/:id/rotate_secret`,
     {
       schema: {
-        ...{ tags, summary: 'Give a webhook endpoint a new secret', params: Params, body: Type.Union([RotateWebhookSecretBody, Type.Null()]) },
+        ...{
+          tags,
+          summary: 'Give a webhook endpoint a new secret',
+          params: Params,
+          body: Type.Union([RotateWebhookSecretBody, Type.Null()]),
+        },
         description: 'Until the overlap ends messages carry a signature of each secret.',
         response: { 200: json('The endpoint, with its new secret this one time', Endpoint), ...failures(404, 413, 415) },
       },

@@ -55,7 +55,7 @@ async function settled(endpointId: string, attempts: number): Promise<WebhookDel
   for (;;) {
     const [delivery] = await deliveriesOf(endpointId);
     if (delivery && delivery.attempts.length >= attempts) return delivery;
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }
 
