@@ -66,14 +66,14 @@ export async function encodeDataset(source: AsyncIterable<Uint8Array>, options: 
   for await (const line of readLines(source, options)) {
     const reading = readLine(line, first);
     if (reading === 'blank') continue;
-    const { row } = reading;
+    const { shape } = reading;
     const texts = textsOf(reading, line, options);
     if (texts instanceof DataError) {
       if (!options.skipInvalid) throw texts;
       encoding.skip(texts);
       continue;
     }
-    if (row !== null) first ??= { shape: row.shape, line: line.number };
+    if (shape !== null) first ??= { shape, line: line.number };
     encoding.row(line.number, 'text' in line ? line.text : '');
     for (const text of texts) {
       waiting.push(text);

@@ -53,7 +53,7 @@ test('each fault of a chat row has its path', async () => {
   expect(await faults(chat({ ...user('x'), weight: 1 }, assistant('y')))).toEqual(['2 unknown_field messages[0].weight']);
   expect(await faults(chat(user(''), assistant(' \n')))).toEqual(['2 empty messages[0].content', '2 empty messages[1].content']);
   expect(await faults(chat(user(['x']), assistant(null)))).toEqual([
-    '2 wrong_type messages[0].content',
+    '2 wrong_type messages[0].content[0]',
     '2 wrong_type messages[1].content',
   ]);
   expect(await faults(chat({ content: 'x' }, { role: 'assistant' }))).toEqual([
@@ -62,8 +62,7 @@ test('each fault of a chat row has its path', async () => {
   ]);
   expect(await faults(chat('x', assistant('y')))).toEqual(['2 wrong_type messages[0]']);
   expect(await faults(chat({ role: 'tool', content: 'x' }, assistant('y', { tool_calls: [] })))).toEqual([
-    '2 unsupported messages[0].role',
-    '2 unsupported messages[1].tool_calls',
+    '2 empty messages[1].tool_calls',
   ]);
   expect(await faults(chat(user('\u0000'), assistant('\ud800')))).toEqual([
     '2 nul messages[0].content',
@@ -143,5 +142,5 @@ test('a UTF-16 file and a file of another kind are refused by their first line',
 
 test('values from the file are cut and escaped in messages', async () => {
   const { errors } = await validate(chat({ role: `\u202e${'x'.repeat(500)}\n`, content: 'a' }, assistant('b')));
-  expect(errors[0]?.message).toBe(`messages[0].role: unknown role "?${'x'.repeat(36)}..."; use system, user, assistant`);
+  expect(errors[0]?.message).toBe(`messages[0].role: unknown role "?${'x'.repeat(36)}..."; use system, user, assistant, tool`);
 });

@@ -73,6 +73,8 @@ const shapeWords: Readonly<Record<RowShape, string>> = {
   chat: 'a chat row ("messages")',
   prompt_completion: 'a "prompt" and "completion" row',
   text: 'a "text" row',
+  sharegpt: 'a ShareGPT row ("conversations")',
+  alpaca: 'an Alpaca row ("instruction")',
 };
 
 class Tally {
