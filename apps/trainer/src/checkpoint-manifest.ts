@@ -31,8 +31,14 @@ export const maxManifestBytes = 1024 * 1024;
 
 export const encodeManifest = (manifest: unknown): Uint8Array => new TextEncoder().encode(canonicalJson(manifest));
 
+/** Why a checkpoint cannot be used. foreign: it is whole, and belongs to another job or another kind of operators. */
+export interface Unusable {
+  readonly reason: string;
+  readonly foreign?: true;
+}
+
 /** Parses a manifest and returns it, or says why it cannot be used for this job. */
-export function readManifest(bytes: Uint8Array, sha256: string, binding: Binding): CheckpointManifest | { readonly reason: string } {
+export function readManifest(bytes: Uint8Array, sha256: string, binding: Binding): CheckpointManifest | Unusable {
   if (sha256Of(bytes) !== sha256) return { reason: 'its manifest is damaged' };
   let manifest: CheckpointManifest;
   try {
@@ -41,8 +47,9 @@ export function readManifest(bytes: Uint8Array, sha256: string, binding: Binding
     return { reason: error instanceof Error ? error.message : 'its manifest cannot be read' };
   }
   for (const name of ['job_id', 'config_sha256', 'base_sha256', 'data_sha256'] as const)
-    if (manifest[name] !== binding[name]) return { reason: `its ${name} is ${manifest[name]}, the job's is ${binding[name]}` };
+    if (manifest[name] !== binding[name])
+      return { reason: `its ${name} is ${manifest[name]}, the job's is ${binding[name]}`, foreign: true };
   if (manifest.operators !== undefined && manifest.operators !== binding.operators)
-    return { reason: `it was computed by ${manifest.operators} operators, here they are ${binding.operators}` };
+    return { reason: `it was computed by ${manifest.operators} operators, here they are ${binding.operators}`, foreign: true };
   return manifest;
 }

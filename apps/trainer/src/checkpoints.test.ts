@@ -86,7 +86,7 @@ const checkpoints = (
   changes: { readonly epoch?: number; readonly earlier?: readonly Ref[]; readonly bestStep?: number } = {},
 ) =>
   new Checkpoints({
-    ...{ store, binding, linears, keep, everyMs: 0, clock: () => 0 },
+    ...{ store, binding, threads: 2, linears, keep, everyMs: 0, clock: () => 0 },
     epoch: changes.epoch ?? 1,
     folder: `jobs/ftjob-1/e${changes.epoch ?? 1}`,
     earlier: changes.earlier ?? [],
@@ -125,7 +125,7 @@ describe('checkpoints', () => {
     const [third, second, one] = sent as [Ref, Ref, Ref];
     expect((await manifestOf(one)).previous_sha256).toBeNull();
     expect((await manifestOf(second)).previous_sha256).toBe(one.manifest_sha256);
-    expect(await manifestOf(third)).toMatchObject({ previous_sha256: second.manifest_sha256, epoch: 2, operators: 'stock' });
+    expect(await manifestOf(third)).toMatchObject({ previous_sha256: second.manifest_sha256, epoch: 2, operators: 'stock', threads: 2 });
   });
 
   it('are not written twice for one step', async () => {

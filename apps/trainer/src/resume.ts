@@ -4,7 +4,7 @@ import { readRows, rowsFileName } from '@rowsmith/adapter';
 import type { CheckpointManifest, CheckpointMetrics, CheckpointState, TrainerStart } from '@rowsmith/contracts';
 import type { LinearInfo } from '@rowsmith/engine';
 import { openSafetensors } from '@rowsmith/hf';
-import { type Binding, maxManifestBytes, optimizerName, readManifest } from './checkpoint-manifest.js';
+import { type Binding, maxManifestBytes, optimizerName, readManifest, type Unusable } from './checkpoint-manifest.js';
 import { downloadTo, type Objects } from './object-files.js';
 import { isDelta, stacksOf } from './row-stacks.js';
 
@@ -12,6 +12,8 @@ type Ref = TrainerStart['resume_from'][number];
 export interface Rejected {
   readonly manifest_key: string;
   readonly reason: string;
+  /** It will never be usable, by anybody. */
+  readonly damaged: boolean;
 }
 export interface Resumption {
   /** null: none verifies; the job begins at step 0. */
@@ -45,7 +47,8 @@ export async function findCheckpoint(
       const reason =
         'reason' in found ? found.reason : needsBest && (await bestIsLost(store, found.state, older, binding, linears, workDir));
       if (!('reason' in found) && !reason) return { state: found.state, from: ref, older, rejected };
-      rejected.push({ manifest_key: ref.manifest_key, reason: reason || 'it cannot be used' });
+      const damaged = 'reason' in found && found.foreign !== true;
+      rejected.push({ manifest_key: ref.manifest_key, reason: reason || 'it cannot be used', damaged });
     } finally {
       await rm(dir, { recursive: true, force: true });
     }
@@ -103,7 +106,7 @@ async function readCheckpoint(
   binding: Binding,
   linears: readonly LinearInfo[],
   dir: string,
-): Promise<Checkpoint | { readonly reason: string }> {
+): Promise<Checkpoint | Unusable> {
   const bytes = await readSmall(store, ref.manifest_key);
   if (bytes === null) return { reason: 'its manifest is missing' };
   const manifest = readManifest(bytes, ref.manifest_sha256, binding);

@@ -64,6 +64,8 @@ export class AttemptJournal {
       case 'resumed':
         this.#step = message.step;
         this.#persist(() => attempts.progress(id, epoch, {}, resumedEvents(message)));
+        for (const { manifest_key, reason, damaged } of message.rejected)
+          if (damaged) this.#persist(() => attempts.quarantine(id, epoch, manifest_key, reason));
         break;
       case 'metric':
         this.#step = message.point.step;

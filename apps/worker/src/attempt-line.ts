@@ -3,8 +3,9 @@ import type { AttemptFailure } from '@rowsmith/core';
 import type { TrainerExit } from './trainer-process.js';
 
 /** fenced: a newer attempt owns the job. lost: the database was away too long; the job is taken up again by whoever finds it silent. */
-export type AttemptOutcome = 'succeeded' | 'retry' | 'failed' | 'cancelled' | 'handback' | 'fenced' | 'lost';
-export const wentWell = (outcome: AttemptOutcome): boolean => ['succeeded', 'cancelled', 'handback'].includes(outcome);
+export type AttemptOutcome = 'succeeded' | 'retry' | 'failed' | 'cancelled' | 'handback' | 'preempted' | 'paused' | 'fenced' | 'lost';
+export const wentWell = (outcome: AttemptOutcome): boolean =>
+  ['succeeded', 'cancelled', 'handback', 'preempted', 'paused'].includes(outcome);
 
 export interface AttemptFacts {
   readonly jobId: string;

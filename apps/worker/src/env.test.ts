@@ -13,6 +13,7 @@ test('defaults lie beside the data folder and in the cache', () => {
     storage: { driver: 'fs', root: '/data/objects' },
     modelsDir: '/cache/models',
     redisUrl: null,
+    deviceClass: 'cpu',
     stopGraceMs: 20_000,
     heartbeatMs: 2_000,
   });

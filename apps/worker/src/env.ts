@@ -31,6 +31,10 @@ const Env = Type.Object({
       }),
     ),
   ),
+  ROWSMITH_DEVICE_CLASS: Type.String({
+    pattern: '^[a-z0-9][a-z0-9-]{0,31}$',
+    description: 'ROWSMITH_DEVICE_CLASS must be up to 32 lower-case letters, digits and hyphens, e.g. cpu or cuda-80g',
+  }),
   ROWSMITH_HEARTBEAT_SECONDS: seconds('ROWSMITH_HEARTBEAT_SECONDS', 0.05, 30, 'between two heartbeats of a running job'),
   ROWSMITH_STOP_GRACE_SECONDS: seconds('ROWSMITH_STOP_GRACE_SECONDS', 0, 3600, 'for a trainer to save its work before it is killed'),
   ROWSMITH_TRAINER_SILENCE_SECONDS: seconds(
@@ -51,6 +55,7 @@ type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silen
 const numbers = new Set(Object.keys(Env.properties).filter((name) => name.endsWith('_SECONDS') || name === 'ROWSMITH_THREADS'));
 const defaults: Readonly<Record<string, unknown>> = {
   ROWSMITH_DATA: '.rowsmith',
+  ROWSMITH_DEVICE_CLASS: 'cpu',
   ROWSMITH_HEARTBEAT_SECONDS: 2,
   ROWSMITH_STOP_GRACE_SECONDS: 20,
   ROWSMITH_TRAINER_SILENCE_SECONDS: 1800,
@@ -60,6 +65,8 @@ const defaults: Readonly<Record<string, unknown>> = {
 export interface WorkerEnv {
   /** Stable over restarts when given: the worker then takes back what its killed predecessor held, at once. */
   readonly workerId: WorkerId;
+  /** Whose jobs it takes: on every worker of a class a job must end with the same bytes. */
+  readonly deviceClass: string;
   readonly databaseUrl: string;
   readonly redisUrl: string | null;
   readonly dataDir: string;
@@ -97,6 +104,7 @@ export function loadEnv(source: Source): WorkerEnv {
   const dataDir = resolve(env.ROWSMITH_DATA);
   return {
     workerId: env.ROWSMITH_WORKER_ID ?? newId('worker', randomBytes),
+    deviceClass: env.ROWSMITH_DEVICE_CLASS,
     databaseUrl: env.DATABASE_URL,
     redisUrl: env.REDIS_URL ?? null,
     dataDir,
@@ -132,6 +140,7 @@ const passedOn = [
   'XDG_CACHE_HOME',
   'ROWSMITH_CACHE',
   'ROWSMITH_THREADS',
+  'ROWSMITH_MEMORY_MB',
   'ROWSMITH_KERNELS',
   'LD_LIBRARY_PATH',
   'CUDA_VISIBLE_DEVICES',

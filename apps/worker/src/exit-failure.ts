@@ -5,6 +5,14 @@ import type { TrainerExit } from './trainer-process.js';
 
 const infra = (code: string, message: string): AttemptFailure => ({ class: 'infra', code, message, param: null });
 
+/** The job's own limit: trying again would not make it faster. What it saved stays. */
+export const expired: AttemptFailure = {
+  class: 'user',
+  code: 'max_duration_exceeded',
+  message: 'the job ran as long as its max_duration_seconds allows and was stopped; its last checkpoint is kept',
+  param: 'max_duration_seconds',
+};
+
 /** `oomKills`: processes that the kernel killed on this machine for want of memory while the trainer ran. */
 export function failureOfExit({ code, signal }: Pick<TrainerExit, 'code' | 'signal'>, oomKills: number): AttemptFailure {
   if (signal === 'SIGKILL' && oomKills > 0)

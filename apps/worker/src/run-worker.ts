@@ -1,17 +1,21 @@
-import { createAttemptStore, openDatabase } from '@rowsmith/db';
+import { hostname } from 'node:os';
+import { createAttemptStore, createWorkerStore, openDatabase } from '@rowsmith/db';
 import { createWakeConsumer } from '@rowsmith/queue';
 import type { Logger } from '@rowsmith/telemetry';
 import type { WorkerEnv } from './env.js';
+import { register } from './registration.js';
 import { takeScratch } from './scratch.js';
 import { superviseAttempt } from './supervise-attempt.js';
 
+/** Of the format of checkpoints and messages, for whoever looks at the registry. */
+const workerVersion = '1';
 /** One attempt at a time, so few connections are enough: writes in order, and heartbeats beside them. */
-const databaseConnections = 4;
+const databaseConnections = 5;
 const fixedTiming = { termGraceMs: 5_000, databaseSilenceMs: 60_000, metricsDelayMs: 250 };
 
 /** Takes jobs until `shutdown` fires, then hands the running one back. Resolves when all is closed. */
 export async function runWorker(env: WorkerEnv, log: Logger, trainerProgram: string, shutdown: AbortSignal): Promise<void> {
-  const { workerId } = env;
+  const { workerId, deviceClass } = env;
   const scratch = await takeScratch(env.dataDir, workerId);
   const database = openDatabase(env.databaseUrl, { maxConnections: databaseConnections });
   try {
@@ -20,20 +24,32 @@ export async function runWorker(env: WorkerEnv, log: Logger, trainerProgram: str
     const { modelsDir, trainerEnv, storage } = env;
     const deps = { attempts, log, trainerProgram, trainerEnv, storage, modelsDir, scratchDir: scratch.dir, timing };
     const reclaimed = await untilAnswered(() => attempts.reclaim(workerId), log, shutdown);
-    const consumer = await createWakeConsumer(
-      env.redisUrl === null ? { databaseUrl: env.databaseUrl } : { redisUrl: env.redisUrl },
-      async (jobId, lockLost) => {
-        if (shutdown.aborted) return;
-        const attempt = await attempts.begin(jobId, workerId);
-        if (attempt === 'not_runnable') return;
-        // The tables say who owns a job; a worker that cannot reach its queue gives it back, with nothing lost, rather than hold it alone.
-        await superviseAttempt(deps, attempt, AbortSignal.any([shutdown, lockLost]));
-      },
-      { signal: shutdown, onError: (error) => log.warn({ op: 'worker.queue', err: error }) },
-    );
-    log.info({ op: 'worker.ready', workerId, reclaimed });
-    await aborted(shutdown);
-    await consumer.close();
+    const self = { id: workerId, deviceClass, slots: 1, version: workerVersion, host: hostname() };
+    const leave = await untilAnswered(() => register(createWorkerStore(database), self, log), log, shutdown);
+    try {
+      const skewed = new AbortController();
+      const consumer = await createWakeConsumer(
+        env.redisUrl === null ? { databaseUrl: env.databaseUrl } : { redisUrl: env.redisUrl },
+        async (jobId, lockLost) => {
+          if (shutdown.aborted) return;
+          const attempt = await attempts.begin(jobId, workerId, deviceClass);
+          if (attempt === 'not_runnable') return;
+          // The tables say who owns a job; a worker that cannot reach its queue gives it back, with nothing lost, rather than hold it alone.
+          await superviseAttempt(deps, attempt, AbortSignal.any([shutdown, lockLost]));
+        },
+        {
+          ...{ signal: shutdown, deviceClass, onSkew: (error) => skewed.abort(error) },
+          onError: (error) => log.warn({ op: 'worker.queue', err: error }),
+        },
+      );
+      log.info({ op: 'worker.ready', workerId, deviceClass, reclaimed });
+      await Promise.race([aborted(shutdown), aborted(skewed.signal)]);
+      await consumer.close();
+      // A worker with a wrong clock is worth less than none: it ends, and whoever starts it again sees why.
+      skewed.signal.throwIfAborted();
+    } finally {
+      await leave();
+    }
   } catch (error) {
     if (!shutdown.aborted) throw error;
   } finally {

@@ -6,7 +6,7 @@ import type { Attempt, AttemptFailure, AttemptStore, Fenced } from '@rowsmith/co
 import type { Logger } from '@rowsmith/telemetry';
 import { AttemptJournal } from './attempt-journal.js';
 import { type AttemptOutcome, attemptLine, wentWell } from './attempt-line.js';
-import { failureOfExit, oomKillCount } from './exit-failure.js';
+import { expired, failureOfExit, oomKillCount } from './exit-failure.js';
 import { Persistence } from './persistence.js';
 import { startTrainer, type TrainerExit, type TrainerProcess } from './trainer-process.js';
 
@@ -34,8 +34,12 @@ export interface SupervisorDeps {
   readonly timing: SupervisorTiming;
 }
 
-/** Why the trainer is being stopped. `fenced`, `lost` (no database) and `broken` (silent, or talking nonsense) kill it at once. */
-type Stop = 'cancel' | 'pause' | 'handback' | 'fenced' | 'lost' | 'broken';
+/**
+ * Why the trainer is being stopped. expired: the job has run as long as it may; preempt: another needs the place. `fenced`, `lost` (no database) and
+ * `broken` (silent, or talking nonsense) kill it at once.
+ */
+type Stop = 'cancel' | 'pause' | 'preempt' | 'expired' | 'handback' | 'fenced' | 'lost' | 'broken';
+const longestTimerMs = 2 ** 31 - 1;
 
 /** Runs the attempt to its end; `handback` asks for it to be given back. Rejects only by a bug. */
 export function superviseAttempt(deps: SupervisorDeps, attempt: Attempt, handback: AbortSignal): Promise<AttemptOutcome> {
@@ -101,6 +105,8 @@ class Supervision {
     void this.#heartbeats();
     this.handback.addEventListener('abort', onHandback);
     if (this.handback.aborted) onHandback();
+    const { remainingMs } = this.attempt;
+    if (remainingMs !== null && remainingMs < longestTimerMs) this.#after(Math.max(0, remainingMs), () => this.#end('expired'));
     return this.#trainer.exited;
   }
 
@@ -176,7 +182,7 @@ class Supervision {
       this.#trainer?.kill('SIGKILL');
       return;
     }
-    this.#trainer?.send({ type: 'stop', reason: reason as 'cancel' | 'pause' | 'handback' });
+    this.#trainer?.send({ type: 'stop', reason: reason === 'cancel' || reason === 'pause' ? reason : 'handback' });
     if (!first) return;
     this.#after(this.deps.timing.stopGraceMs, () => {
       this.#trainer?.kill('SIGTERM');
@@ -212,10 +218,13 @@ class Supervision {
         outcome = fence === 'fenced' ? 'fenced' : said;
       };
       if (this.#stop === 'cancel') return end(await attempts.cancelled(id, epoch), 'cancelled');
-      const asked = this.#stop === 'handback' || this.#stop === 'pause';
       const failure = this.#journal.failure ?? this.#failure;
-      if (asked && failure === null) return end(await attempts.handback(id, epoch), 'handback');
-      this.#failure = failure ?? failureOfExit(exit, oomKills);
+      if (failure === null) {
+        if (this.#stop === 'handback') return end(await attempts.handback(id, epoch), 'handback');
+        if (this.#stop === 'preempt') return end(await attempts.handback(id, epoch, 'preempted'), 'preempted');
+        if (this.#stop === 'pause') return end(await attempts.paused(id, epoch), 'paused');
+      }
+      this.#failure = failure ?? (this.#stop === 'expired' ? expired : failureOfExit(exit, oomKills));
       const { fence, decision } = await attempts.fail(id, epoch, this.#failure);
       end(fence, decision);
     });

@@ -56,7 +56,16 @@ export const FromTrainer = Type.Union([
     ),
     message: Type.String(),
   }),
-  message('resumed', { step: Type.Integer(), rejected: Type.Array(Type.Object({ manifest_key: Type.String(), reason: Type.String() })) }),
+  message('resumed', {
+    step: Type.Integer(),
+    rejected: Type.Array(
+      Type.Object({
+        manifest_key: Type.String(),
+        reason: Type.String(),
+        damaged: Type.Boolean({ description: 'it goes into quarantine; false: whole, but not for this attempt' }),
+      }),
+    ),
+  }),
   message('planned', {
     total_steps: Type.Integer(),
     trainable_parameters: Type.Integer(),

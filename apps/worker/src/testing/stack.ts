@@ -8,15 +8,28 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type AdapterManifest, type JobSpec, newId, type PackedModelIndex, type ProjectId, type WorkerId } from '@rowsmith/contracts';
 import type { DispatchStore, JobRecord, JobStore, NewJob, ObjectStore, WakeQueue } from '@rowsmith/core';
-import { createApiKeyStore, createDispatchStore, createFileStore, createJobStore, type Database, openDatabase } from '@rowsmith/db';
+import {
+  createApiKeyStore,
+  createDispatchStore,
+  createFileStore,
+  createJobStore,
+  createWorkerStore,
+  type Database,
+  openDatabase,
+} from '@rowsmith/db';
 import { createWakeQueue } from '@rowsmith/queue';
-import { FsObjectStore } from '@rowsmith/storage';
-import { addTinyModel, startPostgres } from '@rowsmith/testkit';
+import { openObjectStore } from '@rowsmith/storage';
+import { addTinyModel, startPostgres, startRedis, startS3 } from '@rowsmith/testkit';
 
 const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const trainer = fileURLToPath(new URL('../../../trainer/dist/main.js', import.meta.url));
 
 const applicationName = 'tested-worker';
+
+export interface StackKind {
+  readonly queue: 'postgres' | 'redis';
+  readonly objects: 'fs' | 's3';
+}
 
 export class WorkerStack {
   readonly #workers = new Set<ChildProcess>();
@@ -33,10 +46,12 @@ export class WorkerStack {
     private readonly queue: WakeQueue,
     private readonly projectId: ProjectId,
     private readonly model: PackedModelIndex,
+    /** What the workers get beside the database: where the queue and the objects are. */
+    private readonly surroundings: Readonly<Record<string, string>>,
     private readonly undo: () => Promise<void>,
   ) {}
 
-  static async start(): Promise<WorkerStack> {
+  static async start({ queue: queueOn, objects: objectsOn }: StackKind): Promise<WorkerStack> {
     for (const path of [program, trainer]) if (!existsSync(path)) throw new Error(`${path} is not built: run npx tsc -b`);
     const dataDir = await mkdtemp(join(tmpdir(), 'rowsmith-worker-'));
     const postgres = await startPostgres();
@@ -44,19 +59,41 @@ export class WorkerStack {
     const database = openDatabase(databaseUrl);
     const { projectId } = await createApiKeyStore(database).ensure({ hash: 'h'.repeat(64), last4: 'test', name: 'test' });
     const dispatch = createDispatchStore(database, databaseUrl);
-    const queue = await createWakeQueue({ databaseUrl });
+    const redis = queueOn === 'redis' ? await startRedis() : null;
+    const s3 = objectsOn === 's3' ? await startS3() : null;
+    const bucket = { bucket: 'objects', prefix: 'here', region: 'us-east-1' };
+    // The SDK reads its credentials from the environment, in this process as in a worker's.
+    if (s3) Object.assign(process.env, s3.credentials);
+    const objects = await openObjectStore(
+      s3 ? { driver: 's3', ...bucket, endpoint: s3.endpoint } : { driver: 'fs', root: join(dataDir, 'objects') },
+    );
+    await objects.prepare();
+    const surroundings: Record<string, string> = {
+      ...(redis ? { REDIS_URL: redis.url } : {}),
+      ...(s3
+        ? {
+            ...{ ...s3.credentials, ROWSMITH_STORAGE: 's3', ROWSMITH_S3_ENDPOINT: s3.endpoint },
+            ...{ ROWSMITH_S3_BUCKET: bucket.bucket, ROWSMITH_S3_PREFIX: bucket.prefix },
+          }
+        : {}),
+    };
+    const queue = await createWakeQueue(redis ? { redisUrl: redis.url } : { databaseUrl });
     const stack = new WorkerStack(
       dataDir,
       databaseUrl,
       createJobStore(database),
       dispatch,
-      new FsObjectStore(join(dataDir, 'objects')),
+      objects,
       database,
       queue,
       projectId,
       await addTinyModel(join(dataDir, 'models')),
+      surroundings,
       async () => {
         await queue.close();
+        objects.close();
+        await redis?.stop();
+        await s3?.stop();
         await dispatch.close();
         await database.close();
         await postgres.stop();
@@ -93,6 +130,7 @@ export class WorkerStack {
           ROWSMITH_DATA: this.dataDir,
           ROWSMITH_MODELS: join(this.dataDir, 'models'),
         },
+        ...this.surroundings,
         ...{ ROWSMITH_WORKER_ID: id, ROWSMITH_THREADS: '1', ROWSMITH_HEARTBEAT_SECONDS: '0.2' },
       },
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -127,7 +165,12 @@ export class WorkerStack {
   }
 
   /** A job whose result depends on data and steps alone. */
-  async createJob(lines: readonly string[], steps: number, change: Partial<JobSpec['row_sparse']> = {}): Promise<JobRecord> {
+  async createJob(
+    lines: readonly string[],
+    steps: number,
+    change: Partial<JobSpec['row_sparse']> = {},
+    admission: Partial<Pick<NewJob, 'priority' | 'maxDurationSeconds'>> = {},
+  ): Promise<JobRecord> {
     const id = newId('job', randomBytes);
     const file = newId('file', randomBytes);
     const { sha256, bytes } = await this.objects.put(`files/${file}`, Buffer.from(`${lines.join('\n')}\n`));
@@ -180,7 +223,7 @@ export class WorkerStack {
         validationFile: file,
       },
       ...{ hyperparameters, rowSparse, spec, totalSteps: steps },
-      ...{ priority: 50, maxDurationSeconds: null, request: { model: this.model.id }, autoStart: true },
+      ...{ priority: 50, maxDurationSeconds: null, request: { model: this.model.id }, autoStart: true, ...admission },
     };
     const created = await this.jobs.create(job);
     if (typeof created === 'string') throw new Error(`the job was not created: ${created}`);
@@ -203,6 +246,15 @@ export class WorkerStack {
   }
   finished = (id: string): Promise<JobRecord> => this.until(id, (job) => job.finishedAt !== null);
 
+  outcomes = async (jobId: string): Promise<readonly (string | null)[]> =>
+    (await this.database.prisma.attempt.findMany({ where: { jobId }, orderBy: { epoch: 'asc' } })).map(({ outcome }) => outcome);
+  /** As if the attempt had begun ten minutes ago: one that has just begun is not stopped for another job. */
+  age = (jobId: string): Promise<number> =>
+    this.database.prisma
+      .$executeRaw`UPDATE attempt SET started_at = started_at - interval '10 minutes' WHERE job_id = ${jobId} AND ended_at IS NULL`;
+  workers = () => createWorkerStore(this.database).list(15_000);
+  pause = (id: string) => this.jobs.pause(this.projectId, id);
+  resume = (id: string) => this.jobs.resume(this.projectId, id);
   cancel = (id: string) => this.jobs.cancel(this.projectId, id);
   events = async (id: string) => (await this.jobs.eventsSince(this.projectId, id, 0, 10_000)) ?? [];
   metrics = async (id: string) => (await this.jobs.metrics(this.projectId, id, -1, 10_000)) ?? [];

@@ -1,0 +1,3 @@
+import { workerSuite } from './testing/worker-suite.js';
+
+workerSuite({ queue: 'redis', objects: 's3' });
