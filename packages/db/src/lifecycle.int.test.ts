@@ -1,6 +1,15 @@
 /** Pauses, preemption, the registry of workers, the dispatcher and what is garbage: on a real Postgres. */
 import { randomBytes } from 'node:crypto';
-import { type FileId, type JobId, type JobSpec, newId, type ProjectId, type WorkerId } from '@rowsmith/contracts';
+import {
+  type FileId,
+  type JobId,
+  type JobSpec,
+  newId,
+  type ProjectId,
+  scoresKeyOf,
+  selectionKeyOf,
+  type WorkerId,
+} from '@rowsmith/contracts';
 import { startPostgres, type TestPostgres } from '@rowsmith/testkit';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createApiKeyStore } from './api-key-store.js';
@@ -231,7 +240,15 @@ test('garbage is what no row needs: never a file, the data of an open job, a che
   await store.handback(id, first.epoch);
   const second = await begin(id);
   const needed = [content, data, at('e1/checkpoint-1/rows.safetensors'), at('e1/checkpoint-1/manifest.json'), at('e2/checkpoint-2/rows')];
-  const garbage = [at('e1/checkpoint-10/rows.safetensors'), at('e1/adapter/half'), 'jobs/ftjob-none/e1/x', `files/${projectId}/nobody`];
+  needed.push(scoresKeyOf(id), selectionKeyOf(id));
+  const garbage = [
+    at('e1/checkpoint-10/rows.safetensors'),
+    at('e1/adapter/half'),
+    at('e1/scores.json'),
+    'jobs/ftjob-none/e1/x',
+    selectionKeyOf('ftjob-none'),
+    `files/${projectId}/nobody`,
+  ];
   expect(await unreferenced([...needed, ...garbage])).toEqual(garbage);
   const result = { step: 4, trainedTokens: 1, adapterManifestKey: at('e2/adapter/manifest.json'), fineTunedModel: 'ft:x' };
   await store.succeed(id, second.epoch, result);
