@@ -7,7 +7,7 @@ import type { Progress } from './write-packed.js';
 const usage = `usage: rowsmith models add <folder | file.gguf | owner/name[@revision]> [--id ID] [--store DIR] [--replace] [--json]
 
   folder      config.json, tokenizer.json and safetensors, as Hugging Face lays them out
-  file.gguf   Llama-architecture GGUF; weights are dequantised to f32
+  file.gguf   GGUF of one of the supported architectures, or one part of a split one; weights are dequantised to f32
   owner/name  from the Hugging Face hub (HF_TOKEN, HF_ENDPOINT are honoured)
   --id        name under which jobs use it (default: made from the source's name)
   --store     folder of packed models (default: $ROWSMITH_CACHE/models, else ~/.cache/rowsmith/models)
