@@ -14,6 +14,8 @@ export interface CheckpointsOptions {
   readonly folder: string;
   readonly epoch: number;
   readonly binding: Binding;
+  /** Of the arithmetic; for the record: their number changes no bit. */
+  readonly threads: number;
   readonly linears: readonly LinearInfo[];
   /** Newest ones that are kept. */
   readonly keep: number;
@@ -80,6 +82,7 @@ export class Checkpoints {
       ...binding,
       epoch,
       step: state.step,
+      threads: this.options.threads,
       previous_sha256: this.#previousSha256,
       cursor: { ...state.cursor },
       metrics,

@@ -1,5 +1,6 @@
 /** The process of one attempt: waits for `start`, runs it, reports, ends with an exit code of `trainerExit`. */
 import { type TrainerStart, trainerExit } from '@rowsmith/contracts';
+import { threadCount } from '@rowsmith/native';
 import { createLogger } from '@rowsmith/telemetry';
 import { openChannel } from './channel.js';
 import { exitCodeOf, failureOf } from './failure.js';
@@ -54,6 +55,8 @@ try {
     stop,
     onRecorded: (listener) => recorded.push(listener),
     clock: () => performance.now(),
+    // What trainerEnvironment set, or the number that TensorFlow takes without it.
+    threads: Number(process.env['TF_NUM_INTRAOP_THREADS']) || threadCount(),
     memory: () => machineMemory(process.env['ROWSMITH_MEMORY_MB']),
     log,
   });

@@ -143,3 +143,12 @@ describe('warm start', () => {
     expect((await refused({ ...ref, sha256: foreignRef.sha256 })).one('failed')).toMatchObject({ class: 'infra', code: 'object_damaged' });
   });
 });
+
+it('what does not fit the memory is refused before anything is computed', async () => {
+  const refused = await attempt(start(), undefined, { ROWSMITH_MEMORY_MB: '64' });
+  expect(refused.code).toBe(trainerExit.user);
+  expect(refused.one('failed')).toMatchObject({
+    ...{ class: 'precheck', code: 'out_of_memory', param: 'row_sparse.memory', message: expect.stringMatching(/\d+ MiB are available/) },
+  });
+  expect(refused.all('phase').map(({ phase }) => phase)).toEqual(['loading_model', 'loading_data']);
+});

@@ -51,6 +51,8 @@ export interface AttemptSurroundings {
   /** Monotonic milliseconds. */
   readonly clock: () => number;
   readonly memory: () => MachineMemory;
+  /** That TensorFlow was started with. */
+  readonly threads: number;
   readonly log: Logger;
 }
 
@@ -157,6 +159,7 @@ class AttemptRun {
       folder: this.#folder,
       epoch: this.start.epoch,
       binding,
+      threads: this.surroundings.threads,
       linears: model.linears,
       keep: spec.row_sparse.keep_checkpoints,
       everyMs: spec.row_sparse.checkpoint_every_seconds * 1000,

@@ -23,6 +23,7 @@ export const CheckpointManifest = Type.Object(
         description: 'kind of operators that computed it: another kind rounds otherwise, so the job could not end with the same bytes',
       }),
     ),
+    threads: Type.Optional(Type.Integer({ minimum: 1, description: 'that computed it; another number gives the same bytes' })),
     previous_sha256: nullable(Type.String({ description: 'of the predecessor manifest' })),
     cursor: Type.Record(Type.String(), Type.Number()),
     metrics: CheckpointMetrics,

@@ -26,7 +26,11 @@ const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const { PATH = '', HOME = '', XDG_CACHE_HOME, ROWSMITH_CACHE } = process.env;
 
 /** `watch` hears every message as it arrives. Resolves when the process is gone and its last message was read. */
-export async function attempt(start: unknown, watch: (message: FromTrainer, controls: Controls) => void = () => undefined): Promise<Ended> {
+export async function attempt(
+  start: unknown,
+  watch: (message: FromTrainer, controls: Controls) => void = () => undefined,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Ended> {
   const child = fork(program, {
     env: {
       PATH,
@@ -34,6 +38,7 @@ export async function attempt(start: unknown, watch: (message: FromTrainer, cont
       ...(XDG_CACHE_HOME ? { XDG_CACHE_HOME } : {}),
       ...(ROWSMITH_CACHE ? { ROWSMITH_CACHE } : {}),
       ...trainerEnvironment(2),
+      ...env,
     },
     execArgv: [],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

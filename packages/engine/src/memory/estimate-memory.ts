@@ -117,5 +117,5 @@ function weightBytes({ config, rowSparse, operators }: MemoryQuestion): Pick<Mem
 
 function chosen({ config, rowSparse: { targets, layers } }: Pick<MemoryQuestion, 'config' | 'rowSparse'>) {
   const [first, last] = layers;
-  return linearsOf(config).filter(({ target, layer }) => targets.includes(target) && layer >= first && layer <= last);
+  return linearsOf(config).filter(({ target, layer }) => targets.some((name) => name === target) && layer >= first && layer <= last);
 }
