@@ -13,7 +13,7 @@ import { runInNewProcess } from '../testing/run-in-new-process.js';
 import { eventsText } from '../train/toy-run.js';
 import { train } from '../train/train.js';
 import { nf4Block, type Quantization } from './formats.js';
-import { quantisedInput, quantisedToy, quantizations, wholeRun } from './quantised-run.js';
+import { quantisedInput, quantisedToy, quantizations, resumedRuns, wholeRun } from './quantised-run.js';
 
 let engine: Engine;
 let stock: Engine;
@@ -183,9 +183,9 @@ it('5 steps and the rest in two new processes: byte for byte the uninterrupted r
   const module = new URL('./quantised-run.ts', import.meta.url);
   const states = await runInNewProcess(module, 'firstParts');
   const rest = JSON.parse(await runInNewProcess(module, 'secondParts', states)) as string[];
-  expect(rest).toHaveLength(quantizations.length);
-  for (const [i, quantization] of quantizations.entries()) {
-    const whole = await wholeRun(engine, quantization);
+  expect(rest).toHaveLength(resumedRuns.length);
+  for (const [i, run] of resumedRuns.entries()) {
+    const whole = await wholeRun(engine, run);
     const from = whole.findIndex((event) => event.type === 'step' && event.point.step === 6);
     expect(rest[i]).toBe(eventsText(whole.slice(from)));
     expect(rest[i]).toContain('"done"');
