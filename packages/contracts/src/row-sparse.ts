@@ -35,9 +35,10 @@ const Rows = Type.Union([
 ]);
 const Scorer = literals(scorerNames);
 const Targets = Type.Array(literals(targetNames), { minItems: 1, maxItems: 7, uniqueItems: true });
-const Layers = Type.Tuple([Type.Integer({ minimum: 0 }), Type.Integer({ minimum: 0 })], {
-  description: 'first and last layer, both included',
-});
+// Not a tuple: those are written differently in each dialect of JSON Schema, and tools that read the document trip over them.
+const Layers = Type.Unsafe<[number, number]>(
+  Type.Array(Type.Integer({ minimum: 0 }), { minItems: 2, maxItems: 2, description: 'first and last layer, both included' }),
+);
 const Schedule = literals(scheduleNames);
 const TrainOnSchema = literals(trainOnNames);
 const rate = Type.Number({ exclusiveMinimum: 0, maximum: 1 });
@@ -168,9 +169,19 @@ const fields = {
   ),
 };
 
+export const attentionRowsNames = ['separate', 'shared'] as const;
+export type AttentionRowsName = (typeof attentionRowsNames)[number];
+const AttentionRows = Type.Unsafe<AttentionRowsName>(
+  Type.String({
+    enum: [...attentionRowsNames],
+    description: 'shared: q_proj, k_proj and v_proj of a layer train the same rows, chosen by the mean of their normalised scores; default separate',
+  }),
+);
+
 export const RowSparseConfig = Type.Object(
   {
     ...fields,
+    attention_rows: Type.Optional(AttentionRows),
     sample_prompts: Type.Array(Type.String({ minLength: 1, maxLength: 8192 }), { maxItems: 16 }),
     sample_max_tokens: Type.Integer({ minimum: 1, maximum: 1024 }),
   },
@@ -187,6 +198,7 @@ const requested = <F extends Record<string, TSchema>>(of: F) =>
 export const RowSparseRequest = Type.Object(
   {
     ...requested(fields),
+    attention_rows: Type.Optional(Type.Union([auto, AttentionRows])),
     sample_prompts: Type.Optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 8192 }), {
         maxItems: 16,

@@ -1,4 +1,4 @@
-import { CreateJobBody } from '@rowsmith/contracts';
+import { CreateJobBody, scorerNames } from '@rowsmith/contracts';
 import { Ajv } from 'ajv';
 import { expect, test } from 'vitest';
 import { validationError } from './validation.js';
@@ -52,7 +52,7 @@ test.each([
     { ...minimal, row_sparse: { scorer: 'l3' } },
     'invalid_value',
     'row_sparse.scorer',
-    'Invalid value for \'row_sparse.scorer\': expected "auto" or one of "l2", "l1", "random".',
+    `Invalid value for 'row_sparse.scorer': expected "auto" or one of ${scorerNames.map((name) => `"${name}"`).join(', ')}.`,
   ],
 ])('%j', (body, code, param, message) => {
   expect(faultOf(body)).toEqual({ code, param, message });

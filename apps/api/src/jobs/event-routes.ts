@@ -31,7 +31,7 @@ const EventsQuery = Type.Object(pageQuery(20, 100), { additionalProperties: fals
 function lastEventId(request: FastifyRequest): number {
   const header = request.headers['last-event-id'];
   if (header === undefined || header === '') return 0;
-  if (typeof header !== 'string' || !/^\d{1,15}$/.test(header))
+  if (typeof header !== 'string' || !/^\d{1,9}$/.test(header))
     throw badRequest('Last-Event-ID must be the id of an event of this stream.', 'invalid_value', 'Last-Event-ID');
   return Number(header);
 }
