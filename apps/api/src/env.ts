@@ -44,6 +44,7 @@ const Env = Type.Object({
   ROWSMITH_MAX_FILE_BYTES: number('ROWSMITH_MAX_FILE_BYTES', 1, Number.MAX_SAFE_INTEGER),
   ROWSMITH_REQUESTS_PER_MINUTE: number('ROWSMITH_REQUESTS_PER_MINUTE', 0, 1_000_000_000),
   ROWSMITH_STALE_SECONDS: number('ROWSMITH_STALE_SECONDS', 5, 86_400),
+  ROWSMITH_MIN_WORKERS: number('ROWSMITH_MIN_WORKERS', 0, 100_000),
   ROWSMITH_CORS_ORIGINS: Type.Optional(Type.String({ description: 'origins separated by commas' })),
   ROWSMITH_TRUSTED_PROXIES: Type.Optional(Type.String({ description: 'addresses or CIDR ranges separated by commas' })),
   ROWSMITH_WEBHOOKS_PRIVATE: Type.Unsafe<'0' | '1'>(
@@ -67,7 +68,13 @@ const Env = Type.Object({
 });
 type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 
-const numbers = new Set(['ROWSMITH_PORT', 'ROWSMITH_MAX_FILE_BYTES', 'ROWSMITH_REQUESTS_PER_MINUTE', 'ROWSMITH_STALE_SECONDS']);
+const numbers = new Set([
+  'ROWSMITH_PORT',
+  'ROWSMITH_MAX_FILE_BYTES',
+  'ROWSMITH_REQUESTS_PER_MINUTE',
+  'ROWSMITH_STALE_SECONDS',
+  'ROWSMITH_MIN_WORKERS',
+]);
 const defaults: Readonly<Record<string, unknown>> = {
   ROWSMITH_HOST: '127.0.0.1',
   ROWSMITH_PORT: 8080,
@@ -75,6 +82,7 @@ const defaults: Readonly<Record<string, unknown>> = {
   ROWSMITH_MAX_FILE_BYTES: 2 * 1024 ** 3,
   ROWSMITH_REQUESTS_PER_MINUTE: 60_000,
   ROWSMITH_STALE_SECONDS: 30,
+  ROWSMITH_MIN_WORKERS: 0,
   ROWSMITH_WEBHOOKS_PRIVATE: '0',
   WANDB_BASE_URL: 'https://api.wandb.ai',
   ROWSMITH_LOG_LEVEL: 'info',
@@ -94,6 +102,8 @@ export interface ApiEnv {
   readonly requestsPerMinute: number;
   /** Silence after which a running attempt counts as lost; workers beat every 2 s. */
   readonly staleMs: number;
+  /** Living workers without which the service is not ready; 0: an idle fleet that starts from zero takes jobs too. */
+  readonly minWorkers: number;
   readonly corsOrigins: readonly string[];
   readonly trustedProxies: readonly string[];
   /** Webhooks may go to http, any port and addresses inside the network. */
@@ -151,6 +161,7 @@ export function loadEnv(source: Readonly<Record<string, string | undefined>>): A
     maxFileBytes: env.ROWSMITH_MAX_FILE_BYTES,
     requestsPerMinute: env.ROWSMITH_REQUESTS_PER_MINUTE,
     staleMs: env.ROWSMITH_STALE_SECONDS * 1000,
+    minWorkers: env.ROWSMITH_MIN_WORKERS,
     corsOrigins: commaList(env.ROWSMITH_CORS_ORIGINS),
     trustedProxies: commaList(env.ROWSMITH_TRUSTED_PROXIES),
     tracking: {

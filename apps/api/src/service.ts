@@ -8,6 +8,7 @@ import {
   createTrackingStore,
   createUploadStore,
   createWebhookStore,
+  createWorkerStore,
   openDatabase,
   startEventNotifier,
 } from '@rowsmith/db';
@@ -15,7 +16,7 @@ import { createWakeQueue } from '@rowsmith/queue';
 import { openObjectStore } from '@rowsmith/storage';
 import { createHttpMetrics, type Logger } from '@rowsmith/telemetry';
 import { WebhookSender } from '@rowsmith/webhooks';
-import { type ControlOptions, startControlLoop } from './control/control-loop.js';
+import { type ControlOptions, startControlLoop, workerSilenceMs } from './control/control-loop.js';
 import { startGarbageCollection } from './control/garbage.js';
 import { sweep } from './control/sweep.js';
 import type { ApiEnv } from './env.js';
@@ -101,6 +102,7 @@ export async function openService(env: ApiEnv, log: Logger, options: ServiceOpti
       { staleMs: env.staleMs, ...options.control },
     );
     undo.push(() => loop.stop());
+    const workers = createWorkerStore(database);
     const references = createReferenceStore(database);
     undo.push(startGarbageCollection({ objects, references, asLeader: (work) => dispatch.asLeader(work), log }));
     const policy = { allowPrivate: env.privateWebhooks };
@@ -129,6 +131,14 @@ export async function openService(env: ApiEnv, log: Logger, options: ServiceOpti
             await keys.findByHash('');
             return null;
           },
+          ...(env.minWorkers === 0
+            ? {}
+            : {
+                workers: async () => {
+                  const alive = (await workers.list(workerSilenceMs)).filter((worker) => worker.alive).length;
+                  return alive >= env.minWorkers ? null : `${alive} of ${env.minWorkers} are alive`;
+                },
+              }),
           queue: async () => ((await queue.ready()) ? null : 'not available'),
           storage: async () => {
             await stores.objects.put(`service/readiness-${process.pid}`, Buffer.from('ready'));

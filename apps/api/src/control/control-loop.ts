@@ -31,7 +31,7 @@ export interface ControlLoop {
 }
 
 /** Workers beat every 5 s. */
-const workerSilenceMs = 30_000;
+export const workerSilenceMs = 30_000;
 
 /** One round; each part is tried even if another failed. */
 export async function controlRound(deps: ControlDeps, { staleMs = 30_000, batch = 100 }: ControlOptions = {}): Promise<void> {
