@@ -1,8 +1,8 @@
 /**
  * Training on a quantised base against training on the base as it is: the same rows, the same real text, one process each.
  *   node bench/quantised.mjs <model folder> <text file> [--batch 1] [--length 256] [--rows 16] [--steps 20] [--rounds 1]
- * Prints a table: loss of the base on the text and after the steps (mean over the whole text), start, steps per second, and memory of the process after
- * the last step: anonymous (its own), file-backed (page cache, shared by all jobs on the machine), and the peak of both together.
+ * Prints a table: loss of the base on the text and after the steps (mean over the whole text), start, steps per second, processor seconds a step (steadier
+ * on a busy machine), and memory of the process after the last step: anonymous (its own), file-backed (page cache, shared by all jobs on the machine), and the peak of both together.
  * Needs a build (`npm run build`) and the native parts (`npm run setup`).
  */
 import { execFileSync } from 'node:child_process';
@@ -46,13 +46,21 @@ else {
   const middle = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
   const median = (name, field) => middle(results[name].map((result) => result[field]));
   const mib = (name, field) => Math.round(median(name, field) / 1024);
-  console.log('| base | loss before | after | start, s | steps/s | of f32 | anonymous, MiB | file-backed, MiB | peak RSS, MiB | of f32 |');
-  console.log('| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |');
+  console.log(
+    '| base | loss before | after | start, s | steps/s | processor s/step | of f32 | anonymous, MiB | file-backed, MiB | peak RSS, MiB | of f32 |',
+  );
+  console.log('| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |');
   for (const name of Object.keys(kinds)) {
     const ratio = (field) => (median(name, field) / median('f32', field)).toFixed(2);
     const cells = [
       ...[name, median(name, 'before').toFixed(4), median(name, 'after').toFixed(4), median(name, 'startSeconds').toFixed(1)],
-      ...[median(name, 'stepsPerSecond').toFixed(3), ratio('stepsPerSecond'), mib(name, 'anonymousKib'), mib(name, 'fileKib')],
+      ...[
+        median(name, 'stepsPerSecond').toFixed(3),
+        median(name, 'processorSeconds').toFixed(2),
+        ratio('processorSeconds'),
+        mib(name, 'anonymousKib'),
+        mib(name, 'fileKib'),
+      ],
       ...[mib(name, 'peakKib'), ratio('peakKib')],
     ];
     console.log(`| ${cells.join(' | ')} |`);
@@ -113,20 +121,27 @@ async function measure(kind) {
   };
   const before = meanLoss();
   const seconds = [];
+  const processor = [];
+  let used = 0;
   let result;
   const input = {
     ...{ engine, model, plan: planRows(engine, model, rowSparse, 1), trainExamples: examples, validExamples: [], seed: 1 },
     ...{ hyperparameters: { n_epochs: 1, batch_size: batch, learning_rate_multiplier: 1 }, rowSparse, clock: () => performance.now() },
   };
   for await (const event of train(input)) {
-    if (event.type === 'step') seconds.push(event.point.seconds);
+    if (event.type === 'step') {
+      const { user, system } = process.cpuUsage();
+      seconds.push(event.point.seconds);
+      processor.push((user + system - used) / 1e6);
+      used = user + system;
+    }
     if (event.type === 'done') {
       const status = readFileSync('/proc/self/status', 'utf8');
       const kib = (name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1]);
       // The first step also makes what later steps reuse.
-      const steady = seconds.slice(1).sort((a, b) => a - b);
+      const steady = (list) => list.slice(1).sort((a, b) => a - b)[(list.length - 1) >> 1];
       result = {
-        ...{ before, after: meanLoss(), startSeconds, stepsPerSecond: 1 / steady[steady.length >> 1] },
+        ...{ before, after: meanLoss(), startSeconds, stepsPerSecond: 1 / steady(seconds), processorSeconds: steady(processor) },
         ...{ anonymousKib: kib('RssAnon'), fileKib: kib('RssFile'), peakKib: kib('VmHWM') },
       };
     }
