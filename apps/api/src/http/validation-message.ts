@@ -27,8 +27,12 @@ function pathOf(pointer: string, last?: string): string {
     .slice(1)
     .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
   if (last !== undefined) parts.push(last);
-  return parts.reduce((path, part) => (/^\d+$/.test(part) ? `${path}[${part}]` : path === '' ? part : `${path}.${part}`), '');
+  return jsonPath(parts);
 }
+
+/** `a.b[0]` of its parts. */
+export const jsonPath = (parts: readonly string[]) =>
+  parts.reduce((path, part) => (/^\d+$/.test(part) ? `${path}[${part}]` : path === '' ? part : `${path}.${part}`), '');
 
 function range(schema: SchemaShape): string {
   const low =

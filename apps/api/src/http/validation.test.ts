@@ -1,6 +1,7 @@
 import { CreateJobBody, scorerNames } from '@rowsmith/contracts';
 import { Ajv } from 'ajv';
 import { expect, test } from 'vitest';
+import { unstorableText } from './unstorable-text.js';
 import { validationError } from './validation.js';
 
 const validate = new Ajv({ allErrors: true, verbose: true, strict: false }).compile(CreateJobBody);
@@ -64,4 +65,14 @@ test('several faults are told at once, misspelt names first', () => {
 
 test('a body that is no object', () => {
   expect(faultOf(null)).toMatchObject({ code: 'invalid_type', param: null });
+});
+
+test.each([
+  [{ a: ['x', { b: 'y\0' }] }, ['a', '1', 'b']],
+  [{ a: 'ok', 'k\0': 1 }, []],
+  [{ metadata: { k: '\ud800' } }, ['metadata', 'k']],
+  ['\0', []],
+  [{ a: '\u{1f600}', b: null, c: [1, true] }, null],
+])('text that the database cannot keep: %j', (value, path) => {
+  expect(unstorableText(value)).toEqual(path);
 });
