@@ -4,9 +4,7 @@ export type Json = Readonly<Record<string, unknown>>;
 
 /** Typed look-ups in a config.json, with the family's defaults filled in; a value of another type is refused by field. */
 export class ConfigFields {
-  /** `given`: as in the file. `values`: with defaults. */
   constructor(
-    readonly given: Json,
     readonly values: Json,
     readonly file: string,
   ) {}

@@ -55,7 +55,7 @@ function bothRopes(fields: ConfigFields, base: DecoderConfig): { readonly full: 
     const found = nested?.[type] ?? scaling ?? {};
     if (typeof found !== 'object' || Array.isArray(found)) throw fields.refuse(`${where} is not an object`);
     // No partial_rotary_factor beside: transformers takes none for this family.
-    return ropeFrom(new ConfigFields(fields.given, { rope_theta: theta }, fields.file), found as Json, where, base);
+    return ropeFrom(new ConfigFields({ rope_theta: theta }, fields.file), found as Json, where, base);
   };
   return {
     full: one('full_attention', fields.optionalNumber('rope_theta') ?? globalTheta, old),

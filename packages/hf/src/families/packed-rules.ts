@@ -31,8 +31,7 @@ const biases = (names: readonly string[], rows: Rows, when: When) =>
     rows,
     when,
   );
-export const norm = (name: string, size: (c: DecoderConfig) => number, when: When = always) =>
-  vectors([`${name}.weight`], (c) => [size(c)], when);
+const norm = (name: string, size: (c: DecoderConfig) => number, when: When = always) => vectors([`${name}.weight`], (c) => [size(c)], when);
 
 const hidden = (c: DecoderConfig) => c.hidden_size;
 const projections = ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'];

@@ -40,11 +40,7 @@ export function ropeFrom(fields: ConfigFields, parameters: Json, where: string, 
     if (!named.includes(field) && !fieldsOfKind[type].includes(field))
       throw fields.refuse(`${where}.${field} = ${quoted(JSON.stringify(value))} is not understood for rope type "${type}"`);
   }
-  const inside = new ConfigFields(
-    parameters,
-    { ...pick(fields.values, ['rope_theta', 'partial_rotary_factor']), ...parameters },
-    fields.file,
-  );
+  const inside = new ConfigFields({ ...pick(fields.values, ['rope_theta', 'partial_rotary_factor']), ...parameters }, fields.file);
   const theta = inside.number('rope_theta');
   const share = inside.optionalNumber('partial_rotary_factor') ?? 1;
   if (share !== 1 && !rules.partial) throw fields.refuse(`partial_rotary_factor = ${share} is not supported for ${base.family} (only 1)`);

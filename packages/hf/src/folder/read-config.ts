@@ -59,7 +59,7 @@ export function readHfConfig(
     },
     file,
   );
-  const part = family.config.describe(new ConfigFields(config, values, file), base);
+  const part = family.config.describe(new ConfigFields(values, file), base);
   return { family, config: checkedConfig({ ...base, ...part }, file) };
 }
 
