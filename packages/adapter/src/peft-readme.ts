@@ -38,8 +38,8 @@ export function peftReadme({ baseModel, baseSha256, rank, delta, basePrecision }
     biases === 0
       ? ''
       : `
-${biases.toLocaleString('en-US')} bias entries of these rows are trained too. PEFT loads them (\`bias: "lora_only"\`; they stay in the base layers when the adapter is disabled). vLLM
-refuses or ignores adapters with biases, and llama.cpp's converter drops them: merge this adapter into the base for those (\`merge_and_unload()\` of PEFT).
+${biases.toLocaleString('en-US')} bias entries of these rows are trained too. PEFT loads them (\`bias: "lora_only"\`; they stay in the base layers when the adapter is disabled).
+vLLM and llama.cpp's converter refuse adapters with biases: for those, merge this one into the base (\`merge_and_unload()\` of PEFT).
 `;
   const number = (value: number) => value.toLocaleString('en-US');
   const whole = [rows > 0 && `${number(rows)} whole rows`, columns > 0 && `${number(columns)} whole columns`].filter(Boolean).join(' and ');
@@ -82,6 +82,5 @@ ${precisionNote(basePrecision, trained)}
     base = AutoModelForCausalLM.from_pretrained("<folder or hub id of the base model>", dtype="float32")
     model = PeftModel.from_pretrained(base, "<this folder>")
 
-${vllm}
-`;
+${biases === 0 ? `${vllm}\n` : ''}`;
 }
