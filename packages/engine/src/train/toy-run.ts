@@ -83,9 +83,11 @@ export function toyInput(engine: Engine, { rowSparse, batch = 4, epochs = 1, ...
   return {
     engine,
     model,
-    plan: change.resume
-      ? planFromIndices(model, change.resume.indices, change.resume.columns, change.resume.biases)
-      : planRows(engine, model, settings, seed),
+    plan:
+      change.plan ??
+      (change.resume
+        ? planFromIndices(model, change.resume.indices, change.resume.columns, change.resume.biases)
+        : planRows(engine, model, settings, seed)),
     trainExamples: countingExamples(16, 5),
     validExamples: [],
     seed,

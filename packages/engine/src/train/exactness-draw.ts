@@ -1,0 +1,220 @@
+/** For tests: configurations drawn at random, each run on a tiny model, whole and in parts. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import {
+  type CheckpointState,
+  channelsNames,
+  type QuantizationName,
+  type RowSparseConfig,
+  scheduleNames,
+  scorerNames,
+  selectionNames,
+} from '@rowsmith/contracts';
+import fc from 'fast-check';
+import { type Engine, engineOf, openEngine } from '../engine.js';
+import type { CausalLM, RowPlan } from '../models/causal-lm.js';
+import { createCausalLM } from '../models/decoder.js';
+import { tinyModel } from '../models/tiny-model.js';
+import { StockOps } from '../ops/stock-ops.js';
+import { quantizationOf } from '../quant/formats.js';
+import { planFromIndices } from '../rows/plan-from-indices.js';
+import { planFromScores } from '../rows/plan-from-scores.js';
+import { scoreChannels } from '../rows/score-channels.js';
+import { philox } from '../runtime/philox.js';
+import { countingExamples, eventsText, stateFromText, stateText, toyInput, toyRowSparse } from './toy-run.js';
+import { train } from './train.js';
+import type { TrainEvent, TrainInput } from './types.js';
+
+type Memory = 'fast' | 'low';
+
+export interface Draw {
+  readonly rowSparse: Partial<RowSparseConfig>;
+  readonly operators: 'fused' | 'stock';
+  readonly seed: number;
+  readonly batch: number;
+  readonly epochs: number;
+  /** Starts from updates other than zero. */
+  readonly warm: boolean;
+  /** Of the uninterrupted run, and of what goes on after each interruption: all must give the same. */
+  readonly memory: readonly [Memory, Memory, Memory];
+  /**
+   * After which share of the micro-steps, and how: `stop` by the signal, in the middle of a window or an evaluation; `kill` right after a checkpoint, so that nothing
+   * that follows it is seen.
+   */
+  readonly interruptions: readonly { readonly at: number; readonly how: 'stop' | 'kill' }[];
+}
+
+const pick = <T>(...values: readonly T[]) => fc.constantFrom(...values);
+
+const rowSparseDraw: fc.Arbitrary<Partial<RowSparseConfig>> = fc
+  .record({
+    channels: pick(...channelsNames),
+    scorer: pick(...scorerNames),
+    selection: pick(...selectionNames),
+    rows: pick<RowSparseConfig['rows']>(1, 3, { ratio: 0.2, round_to: 1 }),
+    targets: pick<RowSparseConfig['targets']>(toyRowSparse.targets, ['q_proj', 'v_proj', 'down_proj'], ['up_proj']),
+    layers: pick<[number, number]>([0, 1], [1, 1]),
+    head_groups: fc.boolean(),
+    train_biases: fc.boolean(),
+    quantization: pick<QuantizationName>('none', 'nf4', 'int8'),
+    double_quantization: fc.boolean(),
+    update_dropout: pick(0, 0.2),
+    packing: fc.boolean(),
+    length_bucketing: fc.boolean(),
+    gradient_accumulation_steps: pick(1, 2, 3),
+    max_steps: pick(0, 0, 5),
+    lr_schedule: pick(...scheduleNames),
+    warmup_ratio: pick(0, 0.3),
+    min_lr_ratio: pick(0, 0.1),
+    learning_rate: pick(0.02, 0.2),
+    max_grad_norm: pick(0, 0.1, 1),
+    weight_decay: pick(0, 0.1),
+    eval_every_steps: pick(0, 1, 2),
+    keep_best: fc.boolean(),
+    early_stopping_patience: pick(0, 1, 2),
+  })
+  .map(allowed);
+
+/** Settings that exclude each other are refused where a job is made: here the later one gives way. */
+function allowed(config: Partial<RowSparseConfig>): Partial<RowSparseConfig> {
+  const { channels, selection, quantization, targets = [] } = config;
+  const rowsAlone = channels === 'out' && selection === 'per_layer';
+  const biased = (channels === 'out' || channels === 'both') && selection === 'per_layer' && targets.some((name) => name === 'q_proj');
+  return {
+    ...config,
+    head_groups: rowsAlone && config.head_groups === true && config.rows !== 1,
+    train_biases: biased && config.train_biases === true,
+    double_quantization: quantization === 'nf4' && config.double_quantization === true,
+    calibration_batches: 2,
+  };
+}
+
+export const draws: fc.Arbitrary<Draw> = fc.record({
+  rowSparse: rowSparseDraw,
+  operators: pick('fused' as const, 'fused' as const, 'stock' as const),
+  seed: fc.integer({ min: 0, max: 1000 }),
+  batch: pick(1, 2, 3),
+  epochs: pick(1, 2),
+  warm: pick(false, false, true),
+  memory: fc.tuple(pick<Memory>('fast', 'low'), pick<Memory>('fast', 'low'), pick<Memory>('fast', 'low')),
+  interruptions: fc.array(fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), how: pick('stop' as const, 'kill' as const) }), {
+    minLength: 1,
+    maxLength: 2,
+  }),
+});
+
+const trainExamples = countingExamples(7, 6);
+const validExamples = countingExamples(3, 7);
+
+const stockEngines = new WeakMap<Engine, Engine>();
+function stockEngine(engine: Engine): Engine {
+  const stock = stockEngines.get(engine) ?? engineOf(new StockOps(engine.ops.runtime), { kind: 'stock', reason: 'drawn' });
+  stockEngines.set(engine, stock);
+  return stock;
+}
+
+/** The operators that a draw names; where the fused ones cannot be loaded everything is stock. */
+const engineFor = (engine: Engine, { operators }: Draw): Engine => (operators === 'fused' ? engine : stockEngine(engine));
+
+const settingsOf = ({ rowSparse }: Draw): RowSparseConfig => ({ ...toyRowSparse, ...rowSparse });
+
+/** q, k and v have biases, whether they are trained or not. */
+const modelOf = (engine: Engine, draw: Draw, part: number): CausalLM =>
+  createCausalLM(engine.ops, tinyModel(41, { qkv_bias: true }), {
+    memory: draw.memory[part] ?? 'fast',
+    quantization: quantizationOf(settingsOf(draw)),
+  });
+
+async function plan(engine: Engine, model: CausalLM, draw: Draw): Promise<RowPlan> {
+  const config = settingsOf(draw);
+  const { scores } = await scoreChannels({ engine, model, config, seed: draw.seed, examples: trainExamples, batchSize: draw.batch });
+  return planFromScores(model, config, scores);
+}
+
+/** Small updates in the layout of a run that has not begun. */
+function warmStart(seed: number, buffers: CheckpointState['buffers']): CheckpointState['buffers'] {
+  return new Map(
+    [...buffers]
+      .filter(([name]) => name.startsWith('delta.'))
+      .map(([name, { shape, data }]) => [name, { shape, data: philox(seed, name, 0).fill(new Float32Array(data.length), -0.01, 0.01) }]),
+  );
+}
+
+async function inputOf(engine: Engine, draw: Draw, part: number, resume?: CheckpointState): Promise<TrainInput> {
+  const model = modelOf(engine, draw, part);
+  const input = toyInput(engine, {
+    ...{ model, seed: draw.seed, batch: draw.batch, epochs: draw.epochs, rowSparse: settingsOf(draw), trainExamples, validExamples },
+    plan: resume ? planFromIndices(model, resume.indices, resume.columns, resume.biases) : await plan(engine, model, draw),
+    ...(resume && { resume }),
+  });
+  if (!draw.warm || resume) return input;
+  const stopped = AbortSignal.abort();
+  for await (const event of train({ ...input, signal: stopped, validExamples: [] }))
+    if (event.type === 'stopped') return { ...input, warmStart: warmStart(draw.seed, event.state.buffers) };
+  throw new Error('the run began in spite of its signal');
+}
+
+/** What of a run must not depend on interruptions, in full: checkpoints on the way are made where somebody wants them, unless they are the best. */
+export function lineOf(event: TrainEvent): string[] {
+  if (event.type === 'stopped' || (event.type === 'checkpoint' && !event.best)) return [];
+  if (event.type !== 'done') return [eventsText([event])];
+  const hash = createHash('sha256');
+  for (const [name, { indices, delta, columns, columnDelta, biasDelta }] of event.delta) {
+    hash.update(name);
+    for (const part of [indices, delta, columns, columnDelta, biasDelta])
+      hash.update(`${part?.length} `).update(part ? new Uint8Array(part.buffer, part.byteOffset, part.byteLength) : '');
+  }
+  return [`${eventsText([event])} ${hash.digest('hex')}`];
+}
+
+export interface Part {
+  readonly lines: readonly string[];
+  /** Where it was interrupted; null: it ran to its end. */
+  readonly state: string | null;
+}
+
+/** Runs from `from` (the beginning) until the interruption, or to the end. */
+export async function runPart(
+  engine: Engine,
+  draw: Draw,
+  part: number,
+  from: string | null,
+  until?: Draw['interruptions'][number],
+): Promise<Part & { readonly microSteps: number }> {
+  const own = engineFor(engine, draw);
+  const stop = new AbortController();
+  const input = { ...(await inputOf(own, draw, part, from === null ? undefined : stateFromText(from))), signal: stop.signal };
+  const { model } = input;
+  const { lossAndGrads, loss } = model;
+  const limit = until?.at ?? Number.POSITIVE_INFINITY;
+  let microSteps = 0;
+  model.lossAndGrads = (...call) => {
+    if (++microSteps > limit && until?.how === 'stop') stop.abort();
+    return lossAndGrads.apply(model, call);
+  };
+  // An evaluation that the signal meets is dropped whole.
+  model.loss = (...call) => {
+    if (microSteps >= limit && until?.how === 'stop') stop.abort();
+    return loss.apply(model, call);
+  };
+  const lines: string[] = [];
+  let state: string | null = null;
+  for await (const event of train({ ...input, wantsCheckpoint: () => until?.how === 'kill' && microSteps >= limit })) {
+    lines.push(...lineOf(event));
+    const killed = event.type === 'checkpoint' && until?.how === 'kill' && microSteps >= limit;
+    if (!killed && event.type !== 'stopped') continue;
+    state = stateText(event.state);
+    break;
+  }
+  model.dispose();
+  return { lines, state, microSteps };
+}
+
+/** In a new process; path: of a JSON list of draws, the state of each and the number of its part. The lines since then, likewise. */
+export async function finishAll(path: string): Promise<string> {
+  const engine = await openEngine();
+  const all = JSON.parse(await readFile(path, 'utf8')) as { draw: Draw; state: string; part: number }[];
+  const lines: (readonly string[])[] = [];
+  for (const { draw, state, part } of all) lines.push((await runPart(engine, draw, part, state)).lines);
+  return JSON.stringify(lines);
+}
