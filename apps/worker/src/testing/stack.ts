@@ -106,9 +106,13 @@ export class WorkerStack {
 
   async stop(): Promise<void> {
     this.#closing = true;
-    for (const worker of this.#workers) await this.end(worker, 'SIGKILL');
+    await this.endWorkers();
     await this.#pump;
     await this.undo();
+  }
+
+  async endWorkers(): Promise<void> {
+    for (const worker of this.#workers) await this.end(worker, 'SIGKILL');
   }
 
   /** As the API's control loop does it. */

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { newId } from '@rowsmith/contracts';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { type StackKind, WorkerStack } from './stack.js';
 
 /** Six micro-steps each: slow enough that a job seen at step 5 is still in its middle when the blow falls. */
@@ -18,6 +18,8 @@ const lines = Array.from({ length: 24 }, (_, i) =>
 );
 
 export function workerSuite(kind: StackKind): void {
+  // Seconds on a quiet machine; a trainer beside seven others takes minutes.
+  vi.setConfig({ testTimeout: 240_000 });
   let stack: WorkerStack;
   let undisturbed: Record<string, string>;
 
@@ -25,6 +27,8 @@ export function workerSuite(kind: StackKind): void {
     stack = await WorkerStack.start(kind);
   });
   afterAll(() => stack.stop());
+  // A test that failed leaves its workers; they would take the next one's jobs.
+  afterEach(() => stack.endWorkers());
 
   /** Every step once, in order: no gap and no repeat. */
   async function expectWholeMetrics(id: string): Promise<void> {
