@@ -17,6 +17,7 @@ import type { LinearInfo, RowValues } from '@rowsmith/engine';
 import type { PackedModel } from '@rowsmith/hf';
 import { readPackedBias, readPackedColumns, readPackedRows } from './base-model.js';
 import { type Binding, encodeManifest, manifestName } from './checkpoint-manifest.js';
+import { placementsOf } from './fused-modules.js';
 import { type Objects, upload } from './object-files.js';
 import { TrainerError } from './trainer-error.js';
 
@@ -34,7 +35,7 @@ export interface AdapterInput {
 }
 export interface PreparedAdapter {
   readonly files: ReadonlyMap<string, Uint8Array>;
-  readonly description: Omit<AdapterManifest, 'files'>;
+  readonly description: Omit<AdapterManifest, 'files' | 'checkpoint_sha256'>;
 }
 
 export function basePrecision({ quantization, double_quantization }: RowSparseConfig): BasePrecision | undefined {
@@ -62,6 +63,7 @@ export async function prepareAdapter(input: AdapterInput, dir: string): Promise<
     revision: hub?.revision ?? null,
     baseSha256: binding.base_sha256,
     modelLayers: config.n_layers,
+    placements: placementsOf(packed.index, input.linears),
     basePrecision,
   });
   const files = new Map(peft).set(rowsFileName, encodeRows(delta, binding.base_sha256));
@@ -97,6 +99,7 @@ async function verified({ packed, linears, delta, binding, tunedRows }: AdapterI
     weightsPath: join(dir, adapterWeightsName),
     delta,
     tunedRows,
+    placements: placementsOf(packed.index, linears),
     baseRows: (name) => readPackedRows(packed, linearOf(name), trained(name).indices),
     baseBias: (name) => readPackedBias(packed, linearOf(name)),
     baseColumns: (name) => readPackedColumns(packed, linearOf(name), trained(name).columns ?? new Int32Array(0)),
@@ -126,10 +129,18 @@ function notTrained(name: string): never {
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView) => Buffer.from(buffer, byteOffset, byteLength);
 
-/** Uploads the files, then the manifest that makes them exist. `folder` belongs to this attempt alone. */
-export async function publishAdapter(store: Objects, folder: string, { files, description }: PreparedAdapter) {
+/**
+ * Uploads the files, then the manifest that makes them exist. `folder` belongs to this attempt alone. checkpointSha256: of the manifest of the last checkpoint; it depends
+ * on the attempt, so no file of the adapter may name it.
+ */
+export async function publishAdapter(
+  store: Objects,
+  folder: string,
+  { files, description }: PreparedAdapter,
+  checkpointSha256: string | null,
+) {
   const stored: AdapterManifest['files'] = [];
   for (const [name, bytes] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) stored.push(await upload(store, folder, name, bytes));
-  const manifest: AdapterManifest = { ...description, files: stored };
+  const manifest: AdapterManifest = { ...description, ...(checkpointSha256 && { checkpoint_sha256: checkpointSha256 }), files: stored };
   return upload(store, folder, manifestName, encodeManifest(manifest));
 }

@@ -7,6 +7,7 @@ import type { BasePrecision, RowDelta } from '@rowsmith/contracts';
 import { encodeSafetensors, type TensorToWrite } from '@rowsmith/hf';
 import { checkRowDelta } from './check-rows.js';
 import { AdapterError } from './errors.js';
+import { type ExportModule, exportModules, type Placements } from './fused-modules.js';
 import { peftReadme } from './peft-readme.js';
 import { peftTargets } from './peft-targets.js';
 
@@ -27,6 +28,8 @@ export interface PeftExportOptions {
   readonly basePrecision?: BasePrecision | undefined;
   /** Bias of the untouched base, [out] f32, of every module whose biases were trained. */
   readonly baseBiases?: ReadonlyMap<string, Float32Array>;
+  /** Of matrices that are parts of a module of the checkpoint. */
+  readonly placements?: Placements | undefined;
   /** Decoder layers of the base model. */
   readonly modelLayers: number;
 }
@@ -42,28 +45,29 @@ export interface PeftExport {
  */
 export function exportPeft(delta: RowDelta, options: PeftExportOptions): PeftExport {
   checkRowDelta(delta, adapterWeightsName);
-  const rank = Math.max(...Array.from(delta.values(), ({ indices, columns }) => indices.length + (columns?.length ?? 0)));
+  const modules = exportModules(delta, options.placements);
+  const rank = Math.max(...modules.map((module) => module.rank));
   const tensors = new Map<string, TensorToWrite>();
-  for (const [name, { indices, delta: update, columns, columnDelta, biasDelta, outFeatures, inFeatures }] of delta) {
+  for (const module of modules) {
+    const { name, inFeatures, outFeatures, parts, columns, columnComponent } = module;
     const a = new Float32Array(rank * inFeatures); // [r, in]
-    a.set(update);
     const b = new Float32Array(outFeatures * rank); // [out, r]
-    indices.forEach((row, k) => {
-      b[row * rank + k] = 1;
+    columns.forEach((column, l) => {
+      a[(columnComponent + l) * inFeatures + column] = 1;
     });
-    columns?.forEach((column, l) => {
-      const component = indices.length + l;
-      a[component * inFeatures + column] = 1;
-      for (let row = 0; row < outFeatures; row++) b[row * rank + component] = columnDelta?.[l * outFeatures + row] as number;
-    });
-    if (biasDelta) {
-      const bias = Float32Array.from(options.baseBiases?.get(name) ?? []);
-      if (bias.length !== outFeatures) throw new AdapterError('bad_rows', `${name}: its base bias is needed to store the trained one`);
-      indices.forEach((row, k) => {
-        bias[row] = (bias[row] as number) + (biasDelta[k] as number);
+    for (const { rows, rowOffset, component } of parts) {
+      a.set(rows.delta, component * inFeatures);
+      rows.indices.forEach((row, k) => {
+        b[(rowOffset + row) * rank + component + k] = 1;
       });
-      tensors.set(peftBias(name), { shape: [outFeatures], data: bias });
+      rows.columns?.forEach((column, l) => {
+        const at = columnComponent + columns.indexOf(column);
+        for (let row = 0; row < rows.outFeatures; row++)
+          b[(rowOffset + row) * rank + at] = rows.columnDelta?.[l * rows.outFeatures + row] as number;
+      });
     }
+    const biases = trainedBias(module, options.baseBiases);
+    if (biases) tensors.set(peftBias(name), { shape: [outFeatures], data: biases });
     tensors.set(`${peftPrefix}${name}.lora_A.weight`, { shape: [rank, inFeatures], data: a });
     tensors.set(`${peftPrefix}${name}.lora_B.weight`, { shape: [outFeatures, rank], data: b });
   }
@@ -74,7 +78,10 @@ export function exportPeft(delta: RowDelta, options: PeftExportOptions): PeftExp
     bias: trainsBiases ? 'lora_only' : 'none',
     fan_in_fan_out: false,
     inference_mode: true,
-    ...peftTargets([...delta.keys()], options.modelLayers),
+    ...peftTargets(
+      modules.map(({ name }) => name),
+      options.modelLayers,
+    ),
     lora_alpha: rank,
     lora_dropout: 0,
     modules_to_save: null,
@@ -94,4 +101,16 @@ export function exportPeft(delta: RowDelta, options: PeftExportOptions): PeftExp
       ['README.md', text(peftReadme({ ...options, rank, delta }))],
     ]),
   };
+}
+
+/** The module's whole bias with the trained entries in it; undefined when none were. Parts of a fused module have no biases of their own. */
+function trainedBias({ name, outFeatures, parts }: ExportModule, base: PeftExportOptions['baseBiases']): Float32Array | undefined {
+  if (!parts.some(({ rows }) => rows.biasDelta)) return undefined;
+  const bias = Float32Array.from(base?.get(name) ?? []);
+  if (bias.length !== outFeatures) throw new AdapterError('bad_rows', `${name}: its base bias is needed to store the trained one`);
+  for (const { rows, rowOffset } of parts)
+    rows.indices.forEach((row, k) => {
+      bias[rowOffset + row] = (bias[rowOffset + row] as number) + (rows.biasDelta?.[k] ?? 0);
+    });
+  return bias;
 }

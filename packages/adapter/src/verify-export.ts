@@ -2,6 +2,7 @@
 import { biasesKey, columnsKey, type ModuleRows, type RowDelta } from '@rowsmith/contracts';
 import { openSafetensors, type SafetensorsFile } from '@rowsmith/hf';
 import { AdapterError } from './errors.js';
+import { componentsOf, type ExportModule, exportModules, type PlacedPart, type Placements } from './fused-modules.js';
 import { oneHotRows } from './one-hot.js';
 import { readPeftConfig } from './peft-config.js';
 import { peftBias, peftPrefix } from './peft-export.js';
@@ -12,6 +13,8 @@ export interface VerifyInput {
   readonly weightsPath: string;
   /** What was trained: gives names, shapes and indices. */
   readonly delta: RowDelta;
+  /** As they were given to the export. */
+  readonly placements?: Placements | undefined;
   /** Rows of the untouched base, read apart from the trainer. [r, in] f32 by module. */
   readonly baseRows: (module: string) => Promise<Float32Array>;
   /** Columns of it, transposed. [c, out] f32 by module; only asked for where columns were trained. */
@@ -43,13 +46,15 @@ export async function verifyPeftExport(input: VerifyInput): Promise<Verification
   try {
     let worst = 0;
     let at = '';
-    for (const name of input.delta.keys()) {
-      const error = await moduleError(file, name, rank, scale, input);
-      if (error !== 0 && at === '') at = name;
-      worst = Math.max(worst, error); // NaN stays NaN
-    }
-    if (file.tensors.size !== 2 * input.delta.size + trained)
-      throw new AdapterError('bad_export', `the export has ${file.tensors.size} tensors for ${input.delta.size} modules`);
+    const modules = exportModules(input.delta, input.placements);
+    for (const module of modules)
+      for (const part of module.parts) {
+        const error = await partError(file, module, part, rank, scale, input);
+        if (error !== 0 && at === '') at = part.name;
+        worst = Math.max(worst, error); // NaN stays NaN
+      }
+    if (file.tensors.size !== 2 * modules.length + trained)
+      throw new AdapterError('bad_export', `the export has ${file.tensors.size} tensors for ${modules.length} modules`);
     if (worst !== 0) throw new AdapterError('export_differs', `the export differs from the trained rows by up to ${worst}, first in ${at}`);
     return { max_abs_error: worst, modules: input.delta.size };
   } finally {
@@ -57,9 +62,15 @@ export async function verifyPeftExport(input: VerifyInput): Promise<Verification
   }
 }
 
-async function moduleError(file: SafetensorsFile, name: string, rank: number, scale: number, input: VerifyInput): Promise<number> {
-  const rows = input.delta.get(name);
-  if (!rows) throw new AdapterError('bad_export', `${name} was not trained`);
+async function partError(
+  file: SafetensorsFile,
+  module: ExportModule,
+  part: PlacedPart,
+  fullRank: number,
+  scale: number,
+  input: VerifyInput,
+): Promise<number> {
+  const { name, rows } = part;
   const { indices, columns, inFeatures, outFeatures } = rows;
   const read = async (tensor: string, shape: readonly number[]) => {
     const info = file.tensors.get(tensor);
@@ -67,8 +78,13 @@ async function moduleError(file: SafetensorsFile, name: string, rank: number, sc
       throw new AdapterError('bad_export', `${tensor} is ${info ? `${info.dtype} [${info.shape}]` : 'missing'}, expected F32 [${shape}]`);
     return file.readF32(tensor);
   };
-  const a = await read(`${peftPrefix}${name}.lora_A.weight`, [rank, inFeatures]);
-  const b = await read(`${peftPrefix}${name}.lora_B.weight`, [outFeatures, rank]);
+  const { a, b, rank } = ofPart(
+    module,
+    part,
+    await read(`${peftPrefix}${module.name}.lora_A.weight`, [fullRank, inFeatures]),
+    await read(`${peftPrefix}${module.name}.lora_B.weight`, [module.outFeatures, fullRank]),
+    fullRank,
+  );
   const exported: Exported = { a, b, rank, scale };
   if (columns) checkColumnChoice(exported, rows, columns, name);
   const places = oneHotRows(b, outFeatures, rank, name, columns && { skip: indices.length, count: columns.length });
@@ -92,10 +108,33 @@ async function moduleError(file: SafetensorsFile, name: string, rank: number, sc
     tunedOf(input, biasesKey(name)).forEach((value, k) => {
       tuned[indices[k] as number] = value;
     });
-    const stored = await read(peftBias(name), [outFeatures]);
+    const stored = await read(peftBias(module.name), [module.outFeatures]);
     errors.push(stored.reduce((worst, value, row) => Math.max(worst, Math.abs(value - (tuned[row] as number))), 0));
   }
   return Math.max(...errors); // NaN stays NaN
+}
+
+/** What of A and B concerns one matrix: its block of B's rows, the components that it uses. Throws AdapterError `bad_export` when others reach into it. */
+function ofPart(module: ExportModule, part: PlacedPart, a: Float32Array, b: Float32Array, rank: number): Omit<Exported, 'scale'> {
+  const { inFeatures, outFeatures } = part.rows;
+  const used = componentsOf(module, part);
+  const places = new Map(Array.from(used, (component, k) => [component, k]));
+  const own = { a: new Float32Array(used.length * inFeatures), b: new Float32Array(outFeatures * used.length), rank: used.length };
+  used.forEach((component, k) => {
+    own.a.set(a.subarray(component * inFeatures, (component + 1) * inFeatures), k * inFeatures);
+  });
+  for (let row = 0; row < outFeatures; row++)
+    for (let component = 0; component < rank; component++) {
+      const value = b[(part.rowOffset + row) * rank + component] as number;
+      const k = places.get(component);
+      if (k !== undefined) own.b[row * used.length + k] = value;
+      else if (value !== 0)
+        throw new AdapterError(
+          'bad_export',
+          `lora_B of ${module.name} holds ${value} in row ${row} of ${part.name}, where nothing was trained`,
+        );
+    }
+  return own;
 }
 
 function tunedOf({ tunedRows }: VerifyInput, key: string): Float32Array {
