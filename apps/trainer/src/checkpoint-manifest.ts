@@ -1,4 +1,4 @@
-import { CheckpointManifest, canonicalJson, type JobSpec, parseAs } from '@rowsmith/contracts';
+import { CheckpointManifest, canonicalJson, configIdentity, type JobSpec, parseAs } from '@rowsmith/contracts';
 import type { Engine } from '@rowsmith/engine';
 import { sha256Of } from './object-files.js';
 
@@ -12,12 +12,10 @@ export interface Binding {
   readonly operators: Engine['operators']['kind'];
 }
 
-/** The configuration is everything but whose it is: two jobs that ask for the same have the same hash. */
 export function bindingOf(spec: JobSpec, dataSha256: string, operators: Binding['operators']): Binding {
-  const { job_id, ...config } = spec;
   return {
-    job_id,
-    config_sha256: sha256Of(canonicalJson(config)),
+    job_id: spec.job_id,
+    config_sha256: sha256Of(canonicalJson(configIdentity(spec))),
     base_sha256: spec.base_sha256,
     data_sha256: dataSha256,
     operators,

@@ -56,6 +56,11 @@ export class Checkpoints {
     return this.options.clock() - this.#lastAt >= this.options.everyMs;
   }
 
+  /** SHA-256 of the newest one's manifest; null: there is none. */
+  get newest(): string | null {
+    return this.#previousSha256;
+  }
+
   /** Of this step, newest first. */
   of(step: number): readonly Ref[] {
     return this.#known.filter((ref) => ref.step === step).reverse();

@@ -1,4 +1,4 @@
-import { canonicalJson, type JobSpec, type ObjectRef } from '@rowsmith/contracts';
+import { canonicalJson, dataIdentity, type JobSpec, type ObjectRef } from '@rowsmith/contracts';
 import { concatenated, DataError, type EncodedDataset, encodeDataset, holdOut, weighted } from '@rowsmith/data';
 import { type ChatTemplate, loadChatTemplate, loadTokenizer, ModelError, type PackedModel, type Tokenizer } from '@rowsmith/hf';
 import { type Objects, sha256Of, verifiedObject, verifyObject } from './object-files.js';
@@ -29,12 +29,7 @@ export async function loadDataset(store: Objects, spec: JobSpec, packed: PackedM
   const { train, heldOut } = await trainingData(store, spec, packed, text);
   const valid = heldOut ?? (spec.validation_data && (await encoded(store, spec.validation_data, 'validation_file', spec, packed, text)));
   const sha256 = sha256Of(
-    canonicalJson({
-      training: spec.mixture ? spec.mixture.map(({ data, weight }) => ({ sha256: data.sha256, weight })) : spec.training_data.sha256,
-      ...(spec.validation_split === undefined ? {} : { split: spec.validation_split, seed: spec.seed }),
-      validation: spec.validation_data?.sha256 ?? null,
-      tokenizer: packed.index.tokenizer_sha256,
-    }),
+canonicalJson(dataIdentity(spec, packed.index.tokenizer_sha256)),
   );
   return { train, valid, sha256 };
 }
@@ -69,7 +64,7 @@ async function encoded(
   text: Text,
 ): Promise<EncodedDataset> {
   const invalid = (message: string, cause?: unknown) => new TrainerError('user', `invalid_${param}`, message, param, { cause });
-  const eosId = index.config.eos_token_ids[0];
+  const eosId = isEncoder(index.config) ? undefined : index.config.eos_token_ids[0];
   if (eosId === undefined) throw new TrainerError('precheck', 'unsupported', 'the model has no end-of-text token', 'model');
   // Hashed first: a damaged object must not be reported as the user's broken line.
   await verifyObject(store, ref);

@@ -15,4 +15,5 @@ export * from './row-sparse.js';
 export * from './scores.js';
 export * from './training.js';
 export * from './upload.js';
+export * from './verification.js';
 export * from './webhooks.js';

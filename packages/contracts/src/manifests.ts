@@ -44,6 +44,7 @@ export const AdapterManifest = Type.Object(
     base_sha256: Type.String(),
     config_sha256: Type.String(),
     data_sha256: Type.String(),
+    checkpoint_sha256: Type.Optional(Type.String({ description: "of the manifest of the job's last checkpoint: the end of the chain" })),
     step: Type.Integer(),
     base_precision: Type.Optional(
       Type.Unsafe<BasePrecision>(
