@@ -25,7 +25,7 @@ test.each([
     '20,000 nested arrays',
     { method: 'POST', url: '/jobs', headers: json, payload: `{"model":${'['.repeat(20_000)}${']'.repeat(20_000)}}` },
     400,
-    'missing_required_parameter',
+    'invalid_type',
   ],
   [
     'a large body',
