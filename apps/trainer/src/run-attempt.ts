@@ -2,14 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  type CheckpointMetrics,
-  type FromTrainer,
-  type JobSpec,
-  type TrainerPhase,
-  type TrainerStart,
-  trainerExit,
-} from '@rowsmith/contracts';
+import { type CheckpointMetrics, type FromTrainer, type TrainerPhase, type TrainerStart, trainerExit } from '@rowsmith/contracts';
 import {
   applyRows,
   type CausalLM,
@@ -17,7 +10,6 @@ import {
   effectiveRows,
   openEngine,
   planFromIndices,
-  planSteps,
   quantizationOf,
   rowTensors,
   selectedRows,
@@ -34,7 +26,8 @@ import { bindingOf } from './checkpoint-manifest.js';
 import { Checkpoints } from './checkpoints.js';
 import { chooseRows, storeSelection } from './choose-rows.js';
 import { type ChosenRows, chosenRows } from './chosen-rows.js';
-import { type Dataset, loadDataset, loadText } from './dataset.js';
+import { loadDataset, loadText } from './dataset.js';
+import { samplesAt, totalStepsOf, trainingMessage } from './describe-attempt.js';
 import { fitMemory, type MachineMemory } from './fit-memory.js';
 import type { Objects } from './object-files.js';
 import { type AdapterInput, basePrecision, prepareAdapter, publishAdapter } from './publish-adapter.js';
@@ -228,7 +221,7 @@ class AttemptRun {
         await answer('after', done.rows.step, model, prompts, sampling);
         await stopHere(stop);
       }
-      return await this.#finish(done, { packed, model, binding });
+      return await this.#finish(done, { packed, model, binding }, checkpoints.newest);
     }
     throw new EngineError('infra', 'aborted', 'training ended without a result');
   }
@@ -237,6 +230,7 @@ class AttemptRun {
   async #finish(
     { event, rows: { step, delta, metrics, tunedRows } }: Done,
     { packed, model, binding }: { packed: PackedModel; model: CausalLM; binding: AdapterInput['binding'] },
+    checkpointSha256: string | null,
   ): Promise<number> {
     await this.#phase('verifying', 'Making the adapter and reading it back');
     const input = {
@@ -252,7 +246,7 @@ class AttemptRun {
     const prepared = await prepareAdapter(input, join(this.workDir, 'adapter'));
     await stopHere(this.surroundings.stop);
     await this.#phase('exporting', 'Storing the adapter');
-    const manifest = await publishAdapter(this.store, `${this.#folder}/adapter`, prepared);
+    const manifest = await publishAdapter(this.store, `${this.#folder}/adapter`, prepared, checkpointSha256);
     await this.#send({
       type: 'done',
       step: event.step,
@@ -286,25 +280,5 @@ class AttemptRun {
     return this.surroundings.channel.send(message);
   }
 }
-
-function totalStepsOf({ spec: { hyperparameters, row_sparse } }: TrainerStart, { train: { examples } }: Dataset): number {
-  return planSteps({
-    examples: examples.length,
-    batch: hyperparameters.batch_size,
-    accumulation: row_sparse.gradient_accumulation_steps,
-    epochs: hyperparameters.n_epochs,
-    maxSteps: row_sparse.max_steps,
-  }).totalSteps;
-}
-
-function trainingMessage({ train: { counts } }: Dataset): string {
-  const cut = counts.truncated > 0 ? `, ${counts.truncated} of them cut to max_seq_length` : '';
-  const left = counts.dropped > 0 ? `; ${counts.dropped} without a token to learn left out` : '';
-  return `Training on ${counts.examples} examples, ${counts.labelledTokens} tokens to learn${cut}${left}`;
-}
-
-/** The last evaluation is followed by the answers of the finished model. */
-const samplesAt = ({ evaluation, point, totalSteps }: Extract<TrainEvent, { type: 'evaluation' }>, { row_sparse }: JobSpec): boolean =>
-  row_sparse.sample_every_evals > 0 && evaluation > 0 && evaluation % row_sparse.sample_every_evals === 0 && point.step < totalSteps;
 
 const metricsOf = (metrics: Extract<TrainEvent, { type: 'done' }>['metrics']): CheckpointMetrics => ({ ...metrics });
