@@ -20,10 +20,10 @@ export async function releaseJobs(
   return prisma.$transaction(async (tx) => {
     const { release, preempt } = planDispatch(await fleetState(tx, aliveMs));
     let released = 0;
-    // One by one: the order of release is the order in which they are announced.
-    for (const id of release)
+    // A millisecond apart, which is what the column keeps: the order of release is the order in which they are announced.
+    for (const [place, id] of release.entries())
       released += await tx.$executeRaw`
-        UPDATE job SET released_at = clock_timestamp() WHERE id = ${id} AND status = 'queued' AND released_at IS NULL`;
+        UPDATE job SET released_at = clock_timestamp() + ${place} * interval '1 millisecond' WHERE id = ${id} AND status = 'queued' AND released_at IS NULL`;
     const preempted =
       preempt.length === 0
         ? 0
