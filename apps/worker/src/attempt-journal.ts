@@ -119,6 +119,7 @@ export class AttemptJournal {
       step: message.step,
       trainedTokens: message.trained_tokens,
       adapterManifestKey: message.manifest_key,
+      adapterManifestSha256: message.manifest_sha256,
       fineTunedModel: modelNameOf(this.attempt.job),
     });
     this.#succeeded = fence === 'ok';

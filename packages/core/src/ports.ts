@@ -151,6 +151,8 @@ export interface JobRecord {
   readonly cancelRequestedAt: Date | null;
   /** Object-store key of the adapter manifest once succeeded. */
   readonly adapterManifestKey: string | null;
+  /** Of that manifest, as the trainer wrote it; null for jobs from before it was kept. */
+  readonly adapterManifestSha256: string | null;
 }
 export type NewJob = Pick<
   JobRecord,
@@ -296,7 +298,13 @@ export interface AttemptStore {
   succeed(
     jobId: string,
     epoch: number,
-    result: { readonly step: number; readonly trainedTokens: number; readonly adapterManifestKey: string; readonly fineTunedModel: string },
+    result: {
+      readonly step: number;
+      readonly trainedTokens: number;
+      readonly adapterManifestKey: string;
+      readonly adapterManifestSha256: string;
+      readonly fineTunedModel: string;
+    },
   ): Promise<Fenced>;
   /** Acts on the decision of `decideAfterFailure`: back to `queued` with a reason, or `failed`. */
   fail(jobId: string, epoch: number, failure: AttemptFailure): Promise<{ readonly fence: Fenced; readonly decision: 'retry' | 'failed' }>;

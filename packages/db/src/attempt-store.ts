@@ -104,7 +104,8 @@ export function createAttemptStore(database: Database): AttemptStore {
         okAfter(async (tx) => {
           await tx.$executeRaw`
           UPDATE job SET status = 'succeeded', finished_at = clock_timestamp(), estimated_finish = NULL, phase = NULL, step = ${result.step},
-                 trained_tokens = ${result.trainedTokens}, fine_tuned_model = ${result.fineTunedModel}, adapter_manifest_key = ${result.adapterManifestKey} WHERE id = ${jobId}`;
+                 trained_tokens = ${result.trainedTokens}, fine_tuned_model = ${result.fineTunedModel}, adapter_manifest_key = ${result.adapterManifestKey},
+                 adapter_manifest_sha256 = ${result.adapterManifestSha256} WHERE id = ${jobId}`;
           await endAttempt(tx, jobId, epoch, 'succeeded');
           await appendEvents(tx, jobId, [
             {

@@ -105,7 +105,7 @@ describe('a pause', () => {
     const a = await begin(done);
     const b = await begin(dropped);
     for (const id of [done, dropped]) await jobs.pause(projectId, id);
-    const result = { step: 4, trainedTokens: 1, adapterManifestKey: 'k', fineTunedModel: 'ft:x' };
+    const result = { step: 4, trainedTokens: 1, adapterManifestKey: 'k', adapterManifestSha256: 'a'.repeat(64), fineTunedModel: 'ft:x' };
     expect(await store.succeed(done, a.epoch, result)).toBe('ok');
     await jobs.cancel(projectId, dropped);
     expect((await store.heartbeat(dropped, b.epoch)).stop).toBe('cancel');
@@ -250,7 +250,13 @@ test('garbage is what no row needs: never a file, the data of an open job, a che
     `files/${projectId}/nobody`,
   ];
   expect(await unreferenced([...needed, ...garbage])).toEqual(garbage);
-  const result = { step: 4, trainedTokens: 1, adapterManifestKey: at('e2/adapter/manifest.json'), fineTunedModel: 'ft:x' };
+  const result = {
+    step: 4,
+    trainedTokens: 1,
+    adapterManifestKey: at('e2/adapter/manifest.json'),
+    adapterManifestSha256: 'a'.repeat(64),
+    fineTunedModel: 'ft:x',
+  };
   await store.succeed(id, second.epoch, result);
   expect(await unreferenced([...needed, at('e2/adapter/adapter_model.safetensors'), ...garbage])).toEqual([data, ...garbage]);
   const failed = await createJob();

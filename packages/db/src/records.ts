@@ -62,6 +62,7 @@ export const jobRecord = (row: Job): JobRecord => ({
   estimatedFinish: row.estimatedFinish,
   cancelRequestedAt: row.cancelRequestedAt,
   adapterManifestKey: row.adapterManifestKey,
+  adapterManifestSha256: row.adapterManifestSha256,
 });
 
 export const storedEvent = (row: Event): StoredEvent => ({

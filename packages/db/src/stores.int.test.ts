@@ -170,7 +170,7 @@ describe('attempts', () => {
     const next = await begin(job.id);
     expect(next.epoch).toBe(old.epoch + 1);
     const before = await createJobStore(database).eventsSince(projectId, job.id, 0, 100);
-    const result = { step: 1, trainedTokens: 1, adapterManifestKey: 'k', fineTunedModel: 'ft:x' };
+    const result = { step: 1, trainedTokens: 1, adapterManifestKey: 'k', adapterManifestSha256: 'a'.repeat(64), fineTunedModel: 'ft:x' };
     expect(await store.metrics(job.id, old.epoch, [point(1, 1)])).toBe('fenced');
     expect(await store.checkpoint(job.id, old.epoch, { step: 1, manifestKey: 'k', manifestSha256: 's', metrics: { step: 1 } })).toBe(
       'fenced',
@@ -185,6 +185,7 @@ describe('attempts', () => {
     expect(await createJobStore(database).get(projectId, job.id)).toMatchObject({
       status: 'succeeded',
       fineTunedModel: 'ft:x',
+      adapterManifestSha256: 'a'.repeat(64),
       trainedTokens: 1,
     });
   });

@@ -40,7 +40,7 @@ export interface WorkerDeps {
 
 export const adapterPrefix = (jobId: string) => `jobs/${jobId}/adapter`;
 
-async function writeAdapter(objects: ObjectStore, jobId: string): Promise<string> {
+async function writeAdapter(objects: ObjectStore, jobId: string) {
   const prefix = adapterPrefix(jobId);
   const files: AdapterManifest['files'] = [];
   for (const [name, content] of [...adapterContent.peft, ...adapterContent.rows]) {
@@ -61,8 +61,8 @@ async function writeAdapter(objects: ObjectStore, jobId: string): Promise<string
     files,
   };
   const key = `${prefix}/manifest.json`;
-  await objects.put(key, Buffer.from(JSON.stringify(manifest)));
-  return key;
+  const written = await objects.put(key, Buffer.from(JSON.stringify(manifest)));
+  return { adapterManifestKey: key, adapterManifestSha256: written.sha256 };
 }
 
 export async function begin({ attempts }: WorkerDeps, jobId: string) {
@@ -80,6 +80,6 @@ export async function succeed(deps: WorkerDeps, jobId: JobId | string, steps: nu
     const metrics = { step, train_loss: 2 / step };
     await attempts.checkpoint(jobId, epoch, { step, manifestKey: `jobs/${jobId}/${step}.json`, manifestSha256: 'e'.repeat(64), metrics });
   }
-  const adapterManifestKey = await writeAdapter(objects, jobId);
-  await attempts.succeed(jobId, epoch, { step: steps, trainedTokens: 64 * steps, adapterManifestKey, fineTunedModel });
+  const adapter = await writeAdapter(objects, jobId);
+  await attempts.succeed(jobId, epoch, { step: steps, trainedTokens: 64 * steps, ...adapter, fineTunedModel });
 }

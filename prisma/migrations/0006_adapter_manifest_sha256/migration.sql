@@ -1,0 +1,1 @@
+ALTER TABLE "job" ADD COLUMN "adapter_manifest_sha256" TEXT;
