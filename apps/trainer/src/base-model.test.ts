@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { sizesOf } from '@rowsmith/contracts';
 import { addImported, importGguf } from '@rowsmith/hf';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openBaseModel, readPackedRows } from './base-model.js';
@@ -55,7 +56,7 @@ it('refuses a model with another hash', async () => {
 
 it('reads single rows of a packed matrix', async () => {
   const packed = await openBaseModel(dir, base);
-  const { hidden_size: width, n_heads, head_dim } = packed.index.config;
+  const { hidden_size: width, n_heads, head_dim } = sizesOf(packed.index.config);
   const k = { name: 'model.layers.0.self_attn.k_proj', layer: 0, target: 'k_proj', tensor: 'layers.0.qkv' } as const;
   const rowOffset = n_heads * head_dim;
   const whole = await packed.readTensor('layers.0.qkv');

@@ -1,4 +1,4 @@
-import { canonicalJson, dataIdentity, type JobSpec, type ObjectRef } from '@rowsmith/contracts';
+import { canonicalJson, dataIdentity, isEncoder, type JobSpec, type ObjectRef } from '@rowsmith/contracts';
 import { concatenated, DataError, type EncodedDataset, encodeDataset, holdOut, weighted } from '@rowsmith/data';
 import { type ChatTemplate, loadChatTemplate, loadTokenizer, ModelError, type PackedModel, type Tokenizer } from '@rowsmith/hf';
 import { type Objects, sha256Of, verifiedObject, verifyObject } from './object-files.js';
@@ -28,9 +28,7 @@ export async function loadText(packed: PackedModel): Promise<Text> {
 export async function loadDataset(store: Objects, spec: JobSpec, packed: PackedModel, text: Text): Promise<Dataset> {
   const { train, heldOut } = await trainingData(store, spec, packed, text);
   const valid = heldOut ?? (spec.validation_data && (await encoded(store, spec.validation_data, 'validation_file', spec, packed, text)));
-  const sha256 = sha256Of(
-canonicalJson(dataIdentity(spec, packed.index.tokenizer_sha256)),
-  );
+  const sha256 = sha256Of(canonicalJson(dataIdentity(spec, packed.index.tokenizer_sha256)));
   return { train, valid, sha256 };
 }
 

@@ -102,6 +102,62 @@ export const DecoderConfig = Type.Object(
 );
 export type DecoderConfig = Static<typeof DecoderConfig>;
 
+export const encoderFamilies = ['bert'] as const;
+export type EncoderFamilyName = (typeof encoderFamilies)[number];
+
+/**
+ * One encoder described by data (BERT): learnt positions and token types, norms after each half of a layer (LayerNorm with bias), every linear with a
+ * bias, GELU by the error function. Tensor names: `embed` [V,C], `positions` [P,C], `types` [Y,C], `embed_norm` and `embed_norm_bias` [C], per layer i
+ * `layers.i.qkv` [3C, C] (rows query|key|value), `layers.i.o` [C, C], `layers.i.up` [F, C], `layers.i.down` [C, F], each with `<name>_bias`,
+ * `layers.i.attn_norm`, `layers.i.mlp_norm` and their `_bias` [C]; where the config says so `pooler` [C, C] and `classifier` [classes, C] with biases.
+ */
+export const EncoderConfig = Type.Object(
+  {
+    kind: Type.Literal('encoder'),
+    family: Type.Unsafe<EncoderFamilyName>(Type.String({ enum: [...encoderFamilies] })),
+    hidden_size: Type.Integer({ minimum: 1 }),
+    n_layers: Type.Integer({ minimum: 1 }),
+    n_heads: Type.Integer({ minimum: 1 }),
+    intermediate_size: Type.Integer({ minimum: 1 }),
+    vocab_size: Type.Integer({ minimum: 2 }),
+    max_position_embeddings: Type.Integer({ minimum: 2 }),
+    type_vocab_size: Type.Integer({ minimum: 1 }),
+    norm_eps: Type.Number({ exclusiveMinimum: 0 }),
+    activation: Type.Literal('gelu'),
+    pooler: Type.Boolean({ description: 'the weights hold a pooler; false: a job begins with a new one' }),
+    classes: Type.Optional(
+      Type.Array(Type.String(), {
+        minItems: 1,
+        description: 'names of the classes of the classifier that the weights hold; absent: they hold none',
+      }),
+    ),
+    pad_token_id: nullable(Type.Integer({ minimum: 0 })),
+  },
+  { additionalProperties: false },
+);
+export type EncoderConfig = Static<typeof EncoderConfig>;
+
+/** Encoders say their kind; decoders, which came first, do not, so that their hashes stay what they were. */
+export const ModelConfig = Type.Union([DecoderConfig, EncoderConfig]);
+export type ModelConfig = DecoderConfig | EncoderConfig;
+
+export const isEncoder = (config: ModelConfig): config is EncoderConfig => 'kind' in config;
+
+/** Sizes that both kinds have. Heads of an encoder have keys and values of their own. */
+export interface ModelSizes {
+  readonly hidden_size: number;
+  readonly n_layers: number;
+  readonly n_heads: number;
+  readonly n_kv_heads: number;
+  readonly head_dim: number;
+  readonly intermediate_size: number;
+}
+
+export function sizesOf(config: ModelConfig): ModelSizes {
+  if (!isEncoder(config)) return config;
+  return { ...config, n_kv_heads: config.n_heads, head_dim: config.hidden_size / config.n_heads };
+}
+
 export const PackedTensor = Type.Object(
   {
     shape: Type.Array(Type.Integer({ minimum: 1 }), { minItems: 1, maxItems: 2 }),
@@ -132,7 +188,7 @@ export const PackedModelIndex = Type.Object(
     tokenizer_sha256: Type.String(),
     parameters: Type.Integer(),
     created_at: Type.Integer(),
-    config: DecoderConfig,
+    config: ModelConfig,
     tensors: Type.Record(Type.String(), PackedTensor),
   },
   { additionalProperties: false },

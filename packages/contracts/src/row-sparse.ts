@@ -5,6 +5,8 @@ import { nullable } from './errors.js';
 /** The seven linears of a decoder block, in their Hugging Face names. */
 export const targetNames = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
 export type TargetName = (typeof targetNames)[number];
+/** Those that a layer of an encoder has: query, key, value, attention.output.dense, intermediate.dense and output.dense, under their counterparts' names. */
+export const encoderTargetNames = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'up_proj', 'down_proj'] as const satisfies readonly TargetName[];
 
 const auto = Type.Literal('auto');
 const literals = <T extends readonly string[]>(values: T) => Type.Unsafe<T[number]>(Type.String({ enum: [...values] }));
@@ -174,7 +176,8 @@ export type AttentionRowsName = (typeof attentionRowsNames)[number];
 const AttentionRows = Type.Unsafe<AttentionRowsName>(
   Type.String({
     enum: [...attentionRowsNames],
-    description: 'shared: q_proj, k_proj and v_proj of a layer train the same rows, chosen by the mean of their normalised scores; default separate',
+    description:
+      'shared: q_proj, k_proj and v_proj of a layer train the same rows, chosen by the mean of their normalised scores; default separate',
   }),
 );
 

@@ -4,6 +4,10 @@
 export interface EncodedExample {
   readonly ids: Int32Array;
   readonly labels: Int32Array;
+  /** Of a sequence classifier: the segment of each token; absent: all 0. As long as `ids`. */
+  readonly types?: Int32Array;
+  /** Class of the whole sequence, an index into the job's classes; no token then has a label. */
+  readonly label?: number;
 }
 
 /** Trained rows and columns of one linear. Key: Hugging Face module name, e.g. `model.layers.0.self_attn.q_proj`. */

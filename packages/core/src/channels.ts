@@ -14,7 +14,10 @@ export function resolveChannels(asked: RowSparseRequest): ChannelFields {
 }
 
 /** How many there are to choose from in each place that `rows` counts for, by the channels. */
-export function choicesOf({ channels, targets }: Pick<RowSparseConfig, 'channels' | 'targets'>, { rowsOf }: JobFacts['model']): number[] {
+export function choicesOf(
+  { channels, targets }: Pick<RowSparseConfig, 'channels' | 'targets'>,
+  { rowsOf, encoder }: JobFacts['model'],
+): number[] {
   const columnsOf: Readonly<Record<TargetName, number>> = {
     q_proj: rowsOf.o_proj,
     k_proj: rowsOf.o_proj,
@@ -22,12 +25,12 @@ export function choicesOf({ channels, targets }: Pick<RowSparseConfig, 'channels
     o_proj: rowsOf.q_proj,
     gate_proj: rowsOf.o_proj,
     up_proj: rowsOf.o_proj,
-    down_proj: rowsOf.gate_proj,
+    down_proj: rowsOf.up_proj,
   };
   const neurons: readonly (readonly [number, ...TargetName[]])[] = [
-    [rowsOf.k_proj / 2, 'q_proj', 'k_proj'],
+    [encoder ? rowsOf.k_proj : rowsOf.k_proj / 2, 'q_proj', 'k_proj'],
     [rowsOf.v_proj, 'v_proj', 'o_proj'],
-    [rowsOf.gate_proj, 'gate_proj', 'up_proj', 'down_proj'],
+    [rowsOf.up_proj, 'gate_proj', 'up_proj', 'down_proj'],
   ];
   switch (channels) {
     case 'out':

@@ -1,6 +1,14 @@
 /** Turns every "auto" of a job into a value; the resolved values are stored and shown with the job. Pure. */
 import { type CreateJobBody, type Hyperparameters, type RowSparseConfig, type RowSparseRequest, targetNames } from '@rowsmith/contracts';
 import { channelsFault, choicesOf, resolveChannels } from './channels.js';
+import {
+  type AutoFields,
+  attentionRowsFault,
+  encoderDefaults,
+  encoderFault,
+  encoderHyperparameters,
+  encoderSeqLength,
+} from './encoder-jobs.js';
 import { given } from './given.js';
 import { resolveScoring, reuseFault, scoringFault, withReusedChoice } from './row-choice.js';
 
@@ -9,6 +17,8 @@ export interface JobFacts {
   /** null: no validation file. */
   readonly validationExamples: number | null;
   readonly model: {
+    /** An encoder with a classifier; absent: a decoder. */
+    readonly encoder?: boolean;
     readonly layers: number;
     readonly maxPositions: number;
     readonly rowsOf: Readonly<Record<(typeof targetNames)[number], number>>;
@@ -33,17 +43,22 @@ export interface JobFault {
 }
 
 export const baseLearningRate = 1e-3;
+const decoderDefaults = {
+  ...{ rows: 16, scorer: 'l2' as const, targets: targetNames },
+  ...{ learning_rate: baseLearningRate, weight_decay: 0, packing: true },
+} satisfies AutoFields;
 /** Examples seen in all epochs together above which `n_epochs: "auto"` takes fewer. */
 const autoExamplesSeen = 10_000;
 const autoMaxSeqLength = 1024;
 
-function hyperparametersOf(body: CreateJobBody, examples: number): Hyperparameters {
+function hyperparametersOf(body: CreateJobBody, examples: number, encoder: boolean): Hyperparameters {
   // The top-level object is OpenAI's older form; `method` wins where both are given.
   const asked = { ...body.hyperparameters, ...body.method?.supervised?.hyperparameters };
   const fewer = Math.min(3, Math.max(1, Math.floor(autoExamplesSeen / Math.max(1, examples))));
+  const auto = encoder ? encoderHyperparameters(examples) : { n_epochs: fewer, batch_size: Math.max(1, Math.min(4, examples)) };
   return {
-    n_epochs: given(asked.n_epochs) ?? fewer,
-    batch_size: given(asked.batch_size) ?? Math.max(1, Math.min(4, examples)),
+    n_epochs: given(asked.n_epochs) ?? auto.n_epochs,
+    batch_size: given(asked.batch_size) ?? auto.batch_size,
     learning_rate_multiplier: given(asked.learning_rate_multiplier) ?? 1,
   };
 }
@@ -55,30 +70,33 @@ export function stepsOf(examples: number, batch: number, accumulation: number, e
 }
 
 export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | { readonly fault: JobFault } {
-  const hyperparameters = hyperparametersOf(body, facts.trainingExamples);
+  const encoder = facts.model.encoder === true;
+  const auto: AutoFields = encoder ? encoderDefaults : decoderDefaults;
+  const hyperparameters = hyperparametersOf(body, facts.trainingExamples, encoder);
   const request: RowSparseRequest = body.row_sparse ?? {};
   const asked = withReusedChoice(request, facts);
   const batches = Math.ceil(facts.trainingExamples / hyperparameters.batch_size);
   const { model } = facts;
   const layers = given(asked.layers) ?? ([0, model.layers - 1] as [number, number]);
-  const maxSeqLength = given(asked.max_seq_length) ?? Math.min(autoMaxSeqLength, model.maxPositions);
+  const maxSeqLength = given(asked.max_seq_length) ?? Math.min(encoder ? encoderSeqLength : autoMaxSeqLength, model.maxPositions);
   const accumulation = given(asked.gradient_accumulation_steps) ?? 1;
   const maxSteps = given(asked.max_steps) ?? 0;
   const totalSteps = stepsOf(facts.trainingExamples, hyperparameters.batch_size, accumulation, hyperparameters.n_epochs, maxSteps);
   const rowSparse: RowSparseConfig = {
-    rows: given(asked.rows) ?? 16,
-    scorer: given(asked.scorer) ?? 'l2',
+    rows: given(asked.rows) ?? auto.rows,
+    scorer: given(asked.scorer) ?? auto.scorer,
     ...resolveScoring(asked, batches),
     ...resolveChannels(asked),
     quantization: given(asked.quantization) ?? 'none',
     double_quantization: given(asked.double_quantization) ?? false,
-    targets: given(asked.targets) ?? [...targetNames],
+    targets: given(asked.targets) ?? [...auto.targets],
+    ...(given(asked.attention_rows) === 'shared' && { attention_rows: 'shared' as const }),
     layers,
-    learning_rate: given(asked.learning_rate) ?? baseLearningRate,
+    learning_rate: given(asked.learning_rate) ?? auto.learning_rate,
     lr_schedule: given(asked.lr_schedule) ?? 'linear',
     warmup_ratio: given(asked.warmup_ratio) ?? 0.05,
     min_lr_ratio: given(asked.min_lr_ratio) ?? 0,
-    weight_decay: given(asked.weight_decay) ?? 0,
+    weight_decay: given(asked.weight_decay) ?? auto.weight_decay,
     max_grad_norm: given(asked.max_grad_norm) ?? 1,
     max_seq_length: maxSeqLength,
     gradient_accumulation_steps: accumulation,
@@ -87,7 +105,7 @@ export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | 
     checkpoint_every_seconds: given(asked.checkpoint_every_seconds) ?? 30,
     keep_checkpoints: given(asked.keep_checkpoints) ?? 3,
     train_on: given(asked.train_on) ?? 'assistant',
-    packing: given(asked.packing) ?? true,
+    packing: given(asked.packing) ?? auto.packing,
     length_bucketing: given(asked.length_bucketing) ?? false,
     keep_best: given(asked.keep_best) ?? facts.validationExamples !== null,
     export: given(asked.export) ?? 'last',
@@ -105,10 +123,12 @@ export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | 
   };
   const fault =
     reuseFault(request, facts) ??
+    encoderFault(request, rowSparse, facts) ??
     faultOf(rowSparse, facts) ??
     channelsFault(rowSparse, facts) ??
     quantizationFault(rowSparse) ??
     scoringFault(rowSparse, facts, batches) ??
+    attentionRowsFault(rowSparse, facts) ??
     evaluationFault(rowSparse, facts) ??
     warmStartFault(asked, rowSparse);
   return fault ? { fault } : { seed: body.seed ?? facts.randomSeed, hyperparameters, rowSparse, totalSteps };

@@ -1,7 +1,8 @@
 import type { PackedModelIndex } from '@rowsmith/contracts';
 import { loadKernels } from '@rowsmith/kernels';
-import type { CausalLM } from './models/causal-lm.js';
+import type { CausalLM, SequenceClassifier } from './models/causal-lm.js';
 import { type CausalLMOptions, createCausalLM } from './models/decoder.js';
+import { type ClassifierOptions, createClassifier } from './models/encoder.js';
 import { FusedOps } from './ops/fused-ops.js';
 import { StockOps } from './ops/stock-ops.js';
 import type { Handle } from './runtime/handle.js';
@@ -21,6 +22,8 @@ export interface Engine {
   readonly operators: { readonly kind: 'fused' } | { readonly kind: 'stock'; readonly reason: string };
   /** Caller disposes. Throws EngineError `invalid_model` when file and index do not fit. */
   loadModel(model: PackedModel, options?: CausalLMOptions): Promise<CausalLM>;
+  /** The same for an encoder with a classifier. */
+  loadClassifier(model: PackedModel, options?: ClassifierOptions): Promise<SequenceClassifier>;
   /** Frees gradients and matrices that a model handed out. */
   release(handles: Iterable<Handle>): void;
   /** Tensors alive in TensorFlow: the leak detector. */
@@ -42,6 +45,7 @@ export function engineOf(ops: StockOps, operators: Engine['operators']): Engine 
     ops,
     operators,
     loadModel: async (model, options) => createCausalLM(ops, model, options),
+    loadClassifier: async (model, options) => createClassifier(ops, model, options),
     release: (handles) => runtime.release(...handles),
     handleCount: () => runtime.handleCount,
   };

@@ -9,11 +9,15 @@ export type {
   LinearInfo,
   RowModule,
   RowPlan,
+  SequenceClassifier,
+  TrainableModel,
 } from './models/causal-lm.js';
 export type { CausalLMOptions } from './models/decoder.js';
+export type { ClassifierOptions } from './models/encoder.js';
 export { partsOf, type TrainedPart } from './models/parts.js';
 export { type Quantization, quantizationOf } from './quant/formats.js';
 export { type AppliedRows, applyRows, effectiveRows, type RowValues, removeRows } from './rows/apply-rows.js';
+export { newClassifier } from './rows/new-classifier.js';
 export { selectedRows, trainableParameters } from './rows/parameter-count.js';
 export { planFromIndices } from './rows/plan-from-indices.js';
 export { planFromScores } from './rows/plan-from-scores.js';
@@ -24,6 +28,7 @@ export { type Scored, type ScoringConfig, type ScoringInput, scoreChannels } fro
 export type { ChannelScores, ScoreMatrix } from './rows/score-matrix.js';
 export { needsData } from './rows/scorers/scorers.js';
 export { withBiases } from './rows/with-biases.js';
+export { withClassifier } from './rows/with-classifier.js';
 export type { Handle } from './runtime/handle.js';
 export { philox, type RandomStream } from './runtime/philox.js';
 export { planSteps, type StepPlan, type StepPlanInput } from './train/plan-steps.js';

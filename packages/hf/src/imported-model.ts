@@ -1,5 +1,5 @@
-import type { DecoderConfig, PackedModelIndex } from '@rowsmith/contracts';
-import type { DecoderFamily } from './families/decoder-family.js';
+import type { ModelConfig, PackedModelIndex } from '@rowsmith/contracts';
+import type { PlannedTensor } from './families/packed-plan.js';
 import type { TensorSource } from './tensor-source.js';
 
 /** A model as it was found, checked, ready to be packed. close() its tensors when done. */
@@ -8,9 +8,10 @@ export interface ImportedModel {
   /** Base name of folder or file, or hub id: never a path of this machine. */
   readonly name: string;
   readonly revision: string | null;
-  readonly family: DecoderFamily;
-  readonly config: DecoderConfig;
+  readonly config: ModelConfig;
   readonly tensors: TensorSource;
+  /** What weights.bin will hold, in file order. Throws ModelError `bad_weights`, `unsupported`. */
+  readonly plan: () => readonly PlannedTensor[];
   /** Weight files, for the source hash: label and path. */
   readonly weightFiles: readonly { readonly label: string; readonly path: string }[];
   /** Contents of the JSON files that go into the packed folder. */

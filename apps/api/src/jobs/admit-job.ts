@@ -1,7 +1,16 @@
 /** Whether a job can be: model, files and settings are checked and every "auto" resolved. Nothing is stored, so estimates use it too. */
 import { randomInt } from 'node:crypto';
 import { rowsFileName } from '@rowsmith/adapter';
-import { AdapterManifest, type CreateJobBody, type JobIntegration, type ObjectRef, type ProjectId, parseAs } from '@rowsmith/contracts';
+import {
+  AdapterManifest,
+  type CreateJobBody,
+  isEncoder,
+  type JobIntegration,
+  type ObjectRef,
+  type ProjectId,
+  parseAs,
+  sizesOf,
+} from '@rowsmith/contracts';
 import { type FileStore, type JobFacts, type JobStore, type ObjectStore, type ResolvedJob, resolveJob } from '@rowsmith/core';
 import { heldOutOf, weightedRows } from '@rowsmith/data';
 import { badRequest, notFound } from '../http/api-error.js';
@@ -29,12 +38,15 @@ export interface Admission extends JobFiles {
 }
 
 /** What the rules of a job's settings need to know of a model: sizes of its linears, [out, in], in Hugging Face's names. */
-export function modelFacts({ config }: BaseModel): JobFacts['model'] {
+export function modelFacts(model: BaseModel): JobFacts['model'] {
+  const config = sizesOf(model.config);
+  const encoder = isEncoder(model.config);
   const queries = config.n_heads * config.head_dim;
   const keys = config.n_kv_heads * config.head_dim;
   return {
+    ...(encoder && { encoder }),
     layers: config.n_layers,
-    maxPositions: config.max_position_embeddings,
+    maxPositions: model.config.max_position_embeddings,
     heads: config.n_heads,
     kvHeads: config.n_kv_heads,
     rowsOf: {
@@ -42,7 +54,7 @@ export function modelFacts({ config }: BaseModel): JobFacts['model'] {
       k_proj: keys,
       v_proj: keys,
       o_proj: config.hidden_size,
-      gate_proj: config.intermediate_size,
+      gate_proj: encoder ? 0 : config.intermediate_size,
       up_proj: config.intermediate_size,
       down_proj: config.hidden_size,
     },

@@ -1,5 +1,5 @@
 /** What a job will cost, before anything is queued. */
-import { type CreateJobBody, type JobEstimate, type ProjectId, type TokenCounts, targetNames } from '@rowsmith/contracts';
+import { type CreateJobBody, type JobEstimate, type ProjectId, sizesOf, type TokenCounts, targetNames } from '@rowsmith/contracts';
 import { deviceClasses, type EstimateFacts, type FileRecord, memoryOf, type ObjectStore, workOf } from '@rowsmith/core';
 import type { TokenCounter } from '../models/token-counter.js';
 import { type Admission, type AdmissionDeps, admitJob, modelFacts } from './admit-job.js';
@@ -36,7 +36,7 @@ function lengthsOf(counts: readonly (TokenCounts | null)[], files: readonly File
 
 /** Values that are trained: rows of the targets in the chosen layers, each as wide as its input. */
 function trainableOf({ model, settings }: Admission): number {
-  const { config } = model;
+  const config = sizesOf(model.config);
   const { rows, targets, layers } = settings.rowSparse;
   const { rowsOf } = modelFacts(model);
   const widthOf = (target: (typeof targetNames)[number]) =>

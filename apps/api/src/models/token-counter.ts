@@ -1,5 +1,5 @@
 /** Counts a file's tokens as a model's trainer would see them. */
-import type { TokenCounts, TrainOn } from '@rowsmith/contracts';
+import { isEncoder, type TokenCounts, type TrainOn } from '@rowsmith/contracts';
 import type { FileRecord, ObjectStore } from '@rowsmith/core';
 import { countTokens } from '@rowsmith/data';
 import { type ChatTemplate, loadChatTemplate, loadTokenizer, ModelError, resolveModelDir, type Tokenizer } from '@rowsmith/hf';
@@ -48,6 +48,8 @@ export function tokenCounterOf(store: string, objects: Pick<ObjectStore, 'get'>)
   return {
     async count(file, model, { maxSeqLength, trainOn }) {
       const text = await textOf(model);
+      // Rows of classifiers are counted by nobody yet; an estimate then goes by their bytes.
+      if (isEncoder(model.config)) return null;
       const eosId = model.config.eos_token_ids[0];
       if (text === null || eosId === undefined) return null;
       const body = await objects.get(file.key);

@@ -1,11 +1,12 @@
 /** How much memory a training process needs at its peak, known before anything is computed. Pure. */
-import type { DecoderConfig, RowSparseConfig } from '@rowsmith/contracts';
-import { linearsOf, packedShapes } from '../models/layout.js';
+import { isEncoder, type ModelConfig, type RowSparseConfig, sizesOf } from '@rowsmith/contracts';
+import { isHead } from '../models/encoder-layout.js';
+import { linearsOfAny, shapesOfAny } from '../models/model-layout.js';
 import { chunkRows } from '../ops/stock-cross-entropy.js';
 import { rowCount } from '../rows/row-count.js';
 
 export interface MemoryQuestion {
-  readonly config: DecoderConfig;
+  readonly config: ModelConfig;
   readonly rowSparse: Pick<RowSparseConfig, 'rows' | 'targets' | 'layers' | 'channels' | 'quantization' | 'gradient_accumulation_steps'>;
   readonly memory: 'fast' | 'low';
   /** Of the largest micro-batch, padding included where there is any. */
@@ -44,7 +45,9 @@ const fragmentation = 1.05;
 /** Trained numbers: an upper bound where a selection over layers rounds. Columns cost as many as rows of the other side. */
 export function trainedNumbers({ config, rowSparse }: Pick<MemoryQuestion, 'config' | 'rowSparse'>): number {
   const { rows, channels } = rowSparse;
-  return chosen({ config, rowSparse }).reduce((sum, { outFeatures, inFeatures }) => {
+  return chosen({ config, rowSparse }).reduce((sum, linear) => {
+    const { outFeatures, inFeatures } = linear;
+    if (isHead(linear)) return sum + outFeatures * (inFeatures + 1);
     const byRows = channels === 'in' ? 0 : rowCount(rows, outFeatures) * inFeatures;
     const byColumns = channels === 'out' ? 0 : rowCount(rows, inFeatures) * outFeatures;
     return sum + byRows + byColumns;
@@ -76,7 +79,9 @@ export function estimateMemory(question: MemoryQuestion): MemoryEstimate {
 }
 
 /** Letters as in the package's README. */
-function activationBytes({ config, rowSparse, memory, tokens, length, labelled, operators }: MemoryQuestion): number {
+function activationBytes(question: MemoryQuestion): number {
+  const { config, rowSparse, memory, tokens, length, labelled, operators } = question;
+  if (isEncoder(config)) return encoderActivationBytes(question);
   const { hidden_size: C, n_heads: H, n_kv_heads: K, head_dim: D, intermediate_size: F, n_layers: L, vocab_size: V } = config;
   const norms = (config.qk_norm ? (H + K) * D : 0) + (config.post_norms ? 2 * C : 0);
   const layer = 2 * C + 2 * H * D + 2 * K * D + H + 2 * F + norms;
@@ -92,14 +97,24 @@ function activationBytes({ config, rowSparse, memory, tokens, length, labelled, 
   return 4 * (tokens * (kept + beside) + logits + probabilities);
 }
 
+/** Attention holds four blocks of probabilities of at most 16 MiB, or of one sequence; stock operators, whatever else is fused. */
+function encoderActivationBytes({ config, rowSparse, memory, tokens, length }: MemoryQuestion): number {
+  const { hidden_size: C, n_heads: H, intermediate_size: F, n_layers: L } = sizesOf(config);
+  const layer = 7 * C + F;
+  const kept = (L - rowSparse.layers[0]) * (memory === 'fast' ? layer : C);
+  const beside = 4 * F + 8 * C + (memory === 'low' ? layer : 0);
+  const probabilities = 4 * Math.max(4 * H * length * length, Math.min(2 ** 24, 4 * H * tokens * length));
+  return 4 * tokens * (kept + beside) + probabilities;
+}
+
 function weightBytes({ config, rowSparse, operators }: MemoryQuestion): Pick<MemoryEstimate, 'weightsMapped' | 'baseAnonymous'> {
-  const shapes = [...packedShapes(config)].map(([name, shape]) => ({ name, bytes: shape.reduce((product, size) => product * size, 4) }));
+  const shapes = [...shapesOfAny(config)].map(([name, shape]) => ({ name, bytes: shape.reduce((product, size) => product * size, 4) }));
   const all = shapes.reduce((sum, { bytes }) => sum + bytes, 0);
   const trained = chosen({ config, rowSparse });
   const written = new Set(trained.map(({ tensor }) => tensor));
   const writtenBytes = shapes.reduce((sum, { name, bytes }) => sum + (written.has(name) ? bytes : 0), 0);
   if (rowSparse.quantization !== 'none') {
-    const matrices = shapes.filter(({ name }) => /layers\.\d+\.(qkv|o|gate_up|down)$/.test(name)).map(({ bytes }) => bytes);
+    const matrices = shapes.filter(({ name }) => /layers\.\d+\.(qkv|o|gate_up|up|down)$/.test(name)).map(({ bytes }) => bytes);
     const quantised = matrices.reduce((sum, bytes) => sum + bytes * (rowSparse.quantization === 'int8' ? 0.26 : 0.145), 0);
     // Dequantised one at a time.
     const own = Math.round(quantised + Math.max(0, ...matrices));
@@ -117,5 +132,8 @@ function weightBytes({ config, rowSparse, operators }: MemoryQuestion): Pick<Mem
 
 function chosen({ config, rowSparse: { targets, layers } }: Pick<MemoryQuestion, 'config' | 'rowSparse'>) {
   const [first, last] = layers;
-  return linearsOf(config).filter(({ target, layer }) => targets.some((name) => name === target) && layer >= first && layer <= last);
+  // A pooler and a classifier are trained whole.
+  return linearsOfAny(config).filter(
+    (linear) => isHead(linear) || (targets.some((name) => name === linear.target) && linear.layer >= first && linear.layer <= last),
+  );
 }

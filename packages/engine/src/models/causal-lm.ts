@@ -1,16 +1,23 @@
 /** The seam between the models (forward, backward, decoding) and what trains them (rows, optim, train). */
-import type { DecoderConfig, TargetName } from '@rowsmith/contracts';
+import type { DecoderConfig, EncoderConfig, ModelConfig, TargetName } from '@rowsmith/contracts';
 import type { Sampling } from '../generate/sampling.js';
 import type { Quantization } from '../quant/formats.js';
 import type { Handle } from '../runtime/handle.js';
 import type { UpdateDropout } from './update-path.js';
 
-/** One of the seven linears of a layer: a block of rows of a packed matrix. */
+/** Linears above the layers of a classifier: trained whole, never chosen from. */
+export type HeadName = 'pooler' | 'classifier';
+
+/**
+ * One of the linears of a layer: a block of rows of a packed matrix. A decoder has seven; those of an encoder bear the names of their counterparts:
+ * q_proj, k_proj, v_proj (query, key, value), o_proj (attention.output.dense), up_proj (intermediate.dense), down_proj (output.dense).
+ */
 export interface LinearInfo {
   /** Hugging Face module name, e.g. `model.layers.0.self_attn.q_proj`. */
   readonly name: string;
+  /** Of a head the number of layers: it lies above them. */
   readonly layer: number;
-  readonly target: TargetName;
+  readonly target: TargetName | HeadName;
   /** Packed tensor that holds it, e.g. `layers.0.qkv`, and the first of its rows there. */
   readonly tensor: string;
   readonly rowOffset: number;
@@ -48,6 +55,17 @@ export interface Batch {
    * sees itself alone, so losses and gradients are those of the padded form, within rounding.
    */
   readonly lengths?: Int32Array;
+  /** What a sequence classifier needs of a padded batch; `labels` holds none then. */
+  readonly sequences?: Sequences;
+}
+
+export interface Sequences {
+  /** [B] tokens of each sequence; what follows is padding, which nothing sees. */
+  readonly counts: Int32Array;
+  /** [B*T] */
+  readonly types: Int32Array;
+  /** [B] class of each sequence. */
+  readonly classes: Int32Array;
 }
 
 /** Sums over the labelled tokens of a batch; divide by `labelled` for means. Loss in nats. */
@@ -66,8 +84,9 @@ export interface GenerateOptions {
   readonly sampling?: Sampling;
 }
 
-export interface CausalLM {
-  readonly config: DecoderConfig;
+/** What rows are trained of: a decoder, or an encoder with a classifier, whose `labelled` counts are of sequences instead of tokens. */
+export interface TrainableModel {
+  readonly config: ModelConfig;
   readonly linears: readonly LinearInfo[];
   /**
    * How the linears' matrices are held; null: as they are. Quantised, products read the quantised base with the written rows and columns, which are
@@ -116,11 +135,24 @@ export interface CausalLM {
   visitInputs(batch: Batch, linears: readonly LinearInfo[], visit: (sharing: readonly LinearInfo[], x: Handle) => void): void;
   /** `loss` with shift(linear) [out, in] added to each linear while a product reads it; undefined: nothing. The weights are not touched. */
   lossAt(batch: Batch, shift: (linear: LinearInfo) => Handle | undefined): LossSums;
+  dispose(): void;
+}
+
+export interface SequenceClassifier extends TrainableModel {
+  readonly config: EncoderConfig;
+  readonly classes: number;
+  /** Heads that the weights do not hold: they begin as zeros, so that what is trained of them is all of them. */
+  readonly fresh: ReadonlySet<LinearInfo>;
+  /** [B, classes] f32 on the host. */
+  classLogits(batch: Batch): Float32Array;
+}
+
+export interface CausalLM extends TrainableModel {
+  readonly config: DecoderConfig;
   /** [T, V] f32 on the host: for tests and fixtures on short inputs. */
   logits(ids: Int32Array): Float32Array;
   /** Continues a sequence with a KV cache; new ids only, stop id included. */
   generate(ids: Int32Array, options: GenerateOptions): Int32Array;
   /** The same one by one, so that the caller can stop in between; `return()` frees the cache of an unfinished one. The rows must not change meanwhile. */
   tokens(ids: Int32Array, options: GenerateOptions): Generator<number, void, void>;
-  dispose(): void;
 }

@@ -1,5 +1,18 @@
-import type { DecoderConfig, Rope } from '@rowsmith/contracts';
+import { type DecoderConfig, type EncoderConfig, isEncoder, type ModelConfig, type Rope } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
+
+/** Throws EngineError `invalid_model` for an encoder: it has no next token. */
+export function decoderConfigOf(config: ModelConfig): DecoderConfig {
+  if (isEncoder(config)) fail(`the model is an encoder (${config.family}): it classifies and cannot be used as a language model`);
+  return config;
+}
+
+/** Throws EngineError `invalid_model` for a decoder, and for heads that do not divide the width. */
+export function encoderConfigOf(config: ModelConfig): EncoderConfig {
+  if (!isEncoder(config)) fail(`the model is a decoder (${config.family}): it cannot be used as a classifier`);
+  if (config.hidden_size % config.n_heads !== 0) fail(`${config.n_heads} heads cannot share a width of ${config.hidden_size} evenly`);
+  return config;
+}
 
 /** What the schema of a config cannot say. Throws EngineError `invalid_model` naming the field at fault. */
 export function checkConfig(config: DecoderConfig): void {

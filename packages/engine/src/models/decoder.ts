@@ -1,18 +1,17 @@
-import type { DecoderConfig, TargetName } from '@rowsmith/contracts';
-import { EngineError } from '../errors.js';
+import type { DecoderConfig } from '@rowsmith/contracts';
 import { tokensOf } from '../generate/tokens.js';
 import type { StockOps } from '../ops/stock-ops.js';
 import type { Quantization } from '../quant/formats.js';
 import type { Handle } from '../runtime/handle.js';
-import { checkColumns, checkIds, checkIndices, checkLength, checkPlan, labelledRows } from './batch.js';
-import type { Batch, CausalLM, GenerateOptions, LinearInfo, LossSums, RowModule, RowPlan } from './causal-lm.js';
-import { checkConfig } from './check-config.js';
-import { readColumns, writeColumns } from './columns.js';
+import { checkIds, checkLength, checkPlan, labelledRows } from './batch.js';
+import type { Batch, CausalLM, GenerateOptions, LinearInfo, LossSums, RowPlan } from './causal-lm.js';
+import { checkConfig, decoderConfigOf } from './check-config.js';
 import { embedTokens, headOf, logitsOf } from './embedding.js';
 import { type LayerActivations, layerForward, layerWeights } from './layer.js';
 import { type LayerRows, layerBackward } from './layer-backward.js';
 import { layerInputs } from './layer-inputs.js';
 import { linearsOf } from './layout.js';
+import { LinearAccess } from './linear-access.js';
 import { partsOf } from './parts.js';
 import { type LayerPositions, RopeTables } from './rope-tables.js';
 import { segmentsOf } from './segments.js';
@@ -31,7 +30,7 @@ export interface CausalLMOptions {
 
 /** A decoder, described by its config, with a hand-written backward pass for selected rows. Throws EngineError `invalid_model`, `invalid_rows`. */
 export function createCausalLM(ops: StockOps, source: ModelSource, options: CausalLMOptions = {}): CausalLM {
-  const config = 'index' in source ? source.index.config : source.config;
+  const config = decoderConfigOf('index' in source ? source.index.config : source.config);
   checkConfig(config);
   const rowTensors = options.rowTensors ?? [
     ...new Set(linearsOf(config).flatMap(({ tensor, bias }) => (bias ? [tensor, bias] : [tensor]))),
@@ -39,99 +38,20 @@ export function createCausalLM(ops: StockOps, source: ModelSource, options: Caus
   return new Decoder(ops, loadWeights(ops, source, rowTensors, options.quantization), options.memory ?? 'fast');
 }
 
-class Decoder implements CausalLM {
+class Decoder extends LinearAccess implements CausalLM {
   readonly config: DecoderConfig;
   readonly linears: readonly LinearInfo[];
   readonly #rope: RopeTables;
 
   constructor(
-    private readonly ops: StockOps,
-    private readonly weights: ModelWeights,
+    ops: StockOps,
+    protected override readonly weights: ModelWeights,
     private readonly memory: 'fast' | 'low',
   ) {
+    super(ops, weights);
     this.config = weights.config;
     this.linears = linearsOf(weights.config);
     this.#rope = new RopeTables(ops.runtime, ops, weights.config);
-  }
-
-  readRows(linear: LinearInfo, indices: Int32Array): Float32Array {
-    checkIndices(linear, indices);
-    if (indices.length === 0) return new Float32Array(0);
-    const { quantised } = this.weights;
-    if (quantised) return quantised.readRows(linear, indices);
-    const { runtime } = this.ops;
-    return runtime.scope(() => runtime.readF32(this.ops.gatherRows(this.weights.get(linear.tensor), this.#packedRows(linear, indices))));
-  }
-
-  writeRows(linear: LinearInfo, indices: Int32Array, rows: Handle): void {
-    checkIndices(linear, indices);
-    this.#checkWritable(linear);
-    if (rows.shape.join() !== [indices.length, linear.inFeatures].join())
-      throw new EngineError(
-        'user',
-        'invalid_rows',
-        `${linear.name}: rows of [${rows.shape}], expected [${indices.length},${linear.inFeatures}]`,
-      );
-    if (indices.length === 0) return;
-    const { quantised } = this.weights;
-    if (quantised) quantised.writeRows(linear, indices, rows);
-    else this.ops.runtime.scope(() => this.ops.writeRows(this.weights.get(linear.tensor), this.#packedRows(linear, indices), rows));
-  }
-
-  readColumns(linear: LinearInfo, columns: Int32Array): Float32Array {
-    checkColumns(linear, columns);
-    if (columns.length === 0) return new Float32Array(0);
-    const { quantised } = this.weights;
-    if (quantised) return quantised.readColumns(linear, columns, (matrix) => readColumns(this.ops, matrix, linear, columns));
-    return readColumns(this.ops, this.weights.get(linear.tensor), linear, columns);
-  }
-
-  writeColumns(linear: LinearInfo, columns: Int32Array, values: Handle): void {
-    checkColumns(linear, columns);
-    this.#checkWritable(linear);
-    if (values.shape.join() !== [columns.length, linear.outFeatures].join())
-      throw new EngineError(
-        'user',
-        'invalid_rows',
-        `${linear.name}: columns of [${values.shape}], expected [${columns.length},${linear.outFeatures}]`,
-      );
-    if (columns.length === 0) return;
-    const { quantised } = this.weights;
-    if (quantised) quantised.writeColumns(linear, columns, values);
-    else writeColumns(this.ops, this.weights.get(linear.tensor), linear, columns, values);
-  }
-
-  readBiases(linear: LinearInfo, indices: Int32Array): Float32Array {
-    checkIndices(linear, indices);
-    const bias = this.weights.get(biasOf(linear));
-    const { runtime } = this.ops;
-    return runtime.scope(() => runtime.readF32(this.ops.gatherRows(bias, this.#packedRows(linear, indices))).slice());
-  }
-
-  writeBiases(linear: LinearInfo, indices: Int32Array, values: Handle): void {
-    checkIndices(linear, indices);
-    const name = biasOf(linear);
-    if (!this.weights.isWritable(name))
-      throw new EngineError('user', 'invalid_rows', `${linear.name}: ${name} is mapped read-only; name it in rowTensors`);
-    this.ops.runtime.scope(() => this.ops.writeElements(this.weights.get(name), this.#packedRows(linear, indices), values));
-  }
-
-  readMatrix(linear: LinearInfo): Handle {
-    const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
-    // A copy: the slice may share the weights' memory, and writeRows would change it under the caller.
-    return runtime.scope((keep) => {
-      const { tensor, rowOffset, outFeatures } = linear;
-      const matrix = this.weights.quantised?.original(tensor) ?? this.weights.get(tensor);
-      return keep(ops.copy(ops.sliceRows(matrix, rowOffset, outFeatures)));
-    });
-  }
-
-  get quantization(): Quantization | null {
-    return this.weights.quantised?.quantization ?? null;
-  }
-
-  forgetWritten(): void {
-    this.weights.quantised?.restore();
   }
 
   loss(batch: Batch): LossSums {
@@ -155,7 +75,7 @@ class Decoder implements CausalLM {
           batch.size,
           batch.length,
         )) {
-          const sharing = linears.filter((linear) => linear.layer === layer && targets.includes(linear.target));
+          const sharing = linears.filter((linear) => linear.layer === layer && targets.some((target) => target === linear.target));
           if (sharing.length > 0) runtime.scope(() => visit(sharing, input()));
         }
         return undefined;
@@ -328,11 +248,6 @@ class Decoder implements CausalLM {
     return { lossSum, correct, labelled: labels.length };
   }
 
-  #checkWritable({ name, tensor }: LinearInfo): void {
-    if (!this.weights.isWritable(tensor))
-      throw new EngineError('user', 'invalid_rows', `${name}: ${tensor} is mapped read-only; name it in rowTensors`);
-  }
-
   #head(): Handle {
     return headOf(this.weights);
   }
@@ -341,21 +256,8 @@ class Decoder implements CausalLM {
   #ids(values: Int32Array): Handle {
     return this.ops.runtime.upload(values, [values.length], 'i32', true);
   }
-
-  #packedRows(linear: LinearInfo, indices: Int32Array): Handle {
-    return this.ops.runtime.upload(
-      indices.map((row) => row + linear.rowOffset),
-      [indices.length],
-      'i32',
-    );
-  }
-}
-
-function biasOf({ name, bias }: LinearInfo): string {
-  if (!bias) throw new EngineError('user', 'invalid_rows', `${name} has no bias`);
-  return bias;
 }
 
 function rowsOfLayer(plan: RowPlan, layer: number): LayerRows {
-  return new Map<TargetName, RowModule>(plan.modules.filter((module) => module.layer === layer).map((module) => [module.target, module]));
+  return new Map(plan.modules.filter((module) => module.layer === layer).map((module) => [module.target, module]));
 }

@@ -19,7 +19,10 @@ export interface BackwardContext {
   readonly path?: UpdatePath | undefined;
 }
 
-export type LayerRows = ReadonlyMap<TargetName, RowModule>;
+export type LayerRows = ReadonlyMap<RowModule['target'], RowModule>;
+
+/** What gradients of trained parts need. */
+export type GradientContext = Pick<BackwardContext, 'runtime' | 'ops' | 'path'>;
 
 export interface LayerGradients {
   /** dD [r, in] and dE transposed [c, out], by the key of the trained part. */
@@ -122,8 +125,8 @@ function beforeHeadNorm(ops: Ops, dy: Handle, raw: Handle | undefined, weight: H
  * Modules that share the input x [N, in] share one product for their rows. outputs: gradients of the packed matrix's outputs, side by side: one
  * [N, out of the whole matrix], or one of equal width for each of its parts.
  */
-function partGradients(
-  context: BackwardContext,
+export function partGradients(
+  context: GradientContext,
   gradients: Map<string, Handle>,
   trained: readonly RowModule[],
   outputs: readonly Handle[],
@@ -161,7 +164,7 @@ function partGradients(
 
 /** Sums of the columns S of G: [r, 1]. */
 function biasGradient(
-  { runtime, ops }: BackwardContext,
+  { runtime, ops }: GradientContext,
   gradients: Map<string, Handle>,
   module: RowModule,
   outputs: readonly Handle[],
@@ -184,7 +187,7 @@ function biasGradient(
 
 /** (X[:, S])^T G: [c, out]. */
 function columnGradient(
-  { runtime, ops }: BackwardContext,
+  { runtime, ops }: GradientContext,
   gradients: Map<string, Handle>,
   module: RowModule,
   outputs: readonly Handle[],

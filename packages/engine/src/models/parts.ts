@@ -1,6 +1,6 @@
 import { biasesKey, columnsKey } from '@rowsmith/contracts';
 import type { Handle } from '../runtime/handle.js';
-import type { CausalLM, RowModule } from './causal-lm.js';
+import type { RowModule, TrainableModel } from './causal-lm.js';
 
 /**
  * What is trained of a linear, as rows of one length: rows S of W [out, in] (D, [r, in]), its columns, transposed (E^T, [c, out]), or the bias
@@ -31,7 +31,7 @@ export function partsOf(module: RowModule): readonly TrainedPart[] {
 export const weightPartsOf = (module: RowModule): readonly TrainedPart[] => partsOf(module).filter(({ axis }) => axis !== 'biases');
 
 /** What the model holds, [ids, width] on the host. */
-export function readPart(model: CausalLM, { axis, module, ids }: TrainedPart): Float32Array {
+export function readPart(model: TrainableModel, { axis, module, ids }: TrainedPart): Float32Array {
   switch (axis) {
     case 'rows':
       return model.readRows(module, ids);
@@ -43,7 +43,7 @@ export function readPart(model: CausalLM, { axis, module, ids }: TrainedPart): F
 }
 
 /** values: [ids, width]. */
-export function writePart(model: CausalLM, { axis, module, ids }: TrainedPart, values: Handle): void {
+export function writePart(model: TrainableModel, { axis, module, ids }: TrainedPart, values: Handle): void {
   if (axis === 'rows') model.writeRows(module, ids, values);
   else if (axis === 'columns') model.writeColumns(module, ids, values);
   else model.writeBiases(module, ids, values);

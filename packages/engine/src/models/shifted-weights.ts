@@ -2,7 +2,7 @@ import type { StockOps } from '../ops/stock-ops.js';
 import type { StoredMatrix, Weight } from '../ops/weight.js';
 import type { Handle } from '../runtime/handle.js';
 import type { LinearInfo } from './causal-lm.js';
-import type { ModelWeights } from './weights.js';
+import type { ModelTensors } from './weights.js';
 
 /** What is added to a linear for one product, [out, in], new; undefined: nothing. */
 export type Shift = (linear: LinearInfo) => Handle | undefined;
@@ -11,7 +11,7 @@ export type Shift = (linear: LinearInfo) => Handle | undefined;
  * The same weights with `shift` added to each linear while a product reads it: nothing is written, one matrix is held at a time. Belongs to
  * `weights`, which stays the caller's to dispose.
  */
-export function shiftedWeights(ops: StockOps, weights: ModelWeights, linears: readonly LinearInfo[], shift: Shift): ModelWeights {
+export function shiftedWeights<W extends ModelTensors>(ops: StockOps, weights: W, linears: readonly LinearInfo[], shift: Shift): W {
   return {
     ...weights,
     matrix(name) {

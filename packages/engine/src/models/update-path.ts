@@ -1,4 +1,3 @@
-import type { TargetName } from '@rowsmith/contracts';
 import type { Ops } from '../ops/ops.js';
 import type { Handle } from '../runtime/handle.js';
 import { philox } from '../runtime/philox.js';
@@ -27,12 +26,12 @@ export class UpdatePath {
   constructor(
     private readonly runtime: Runtime,
     private readonly ops: Ops,
-    private readonly modules: ReadonlyMap<TargetName, RowModule>,
+    private readonly modules: ReadonlyMap<RowModule['target'], RowModule>,
     private readonly dropout: UpdateDropout,
   ) {}
 
   /** y [N, out], what the merged weights make of x [N, in], with what dropout changes. */
-  forward(target: TargetName, x: Handle, y: Handle): Handle {
+  forward(target: RowModule['target'], x: Handle, y: Handle): Handle {
     const module = this.modules.get(target);
     if (!module) return y;
     const { ops } = this;
@@ -54,7 +53,7 @@ export class UpdatePath {
   }
 
   /** dx [N, in], g W of the merged weights, with what dropout changes. g: [N, out] of the module. */
-  backward(target: TargetName, g: () => Handle, dx: Handle): Handle {
+  backward(target: RowModule['target'], g: () => Handle, dx: Handle): Handle {
     const module = this.modules.get(target);
     if (!module) return dx;
     const { ops } = this;

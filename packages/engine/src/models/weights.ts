@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import type { DecoderConfig, PackedModelIndex } from '@rowsmith/contracts';
+import type { DecoderConfig, EncoderConfig, PackedModelIndex } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
 import type { StockOps } from '../ops/stock-ops.js';
 import type { Weight } from '../ops/weight.js';
@@ -8,6 +8,7 @@ import { QuantisedBase } from '../quant/quantised-base.js';
 import { attribute } from '../runtime/binding.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
+import { decoderConfigOf } from './check-config.js';
 import { linearsOf, packedShapes } from './layout.js';
 
 /** A packed model on disk. The file must not change while the process lives: frozen matrices are mapped, not read. */
@@ -24,8 +25,13 @@ export interface ModelInMemory {
 
 export type ModelSource = PackedModelFile | ModelInMemory;
 
-export interface ModelWeights {
-  readonly config: DecoderConfig;
+/** The same for an encoder. */
+export interface EncoderInMemory {
+  readonly config: EncoderConfig;
+  readonly tensors: ReadonlyMap<string, Float32Array>;
+}
+
+export interface ModelTensors {
   /** A tensor that is held as it is. Owned by the weights; throws for an unknown name. */
   get(name: string): Handle;
   /** A matrix for `Ops.linear` and its kin; `get(name)` unless the base is quantised. */
@@ -37,18 +43,41 @@ export interface ModelWeights {
   dispose(): void;
 }
 
-/**
- * rowTensors: packed tensors whose rows will be written; on disk models the others are mapped read-only. quantization: of the linears' matrices, any
- * rows of which may then be written.
- */
+export interface ModelWeights extends ModelTensors {
+  readonly config: DecoderConfig;
+}
+
+/** What is loaded, and how it is held. */
+export interface TensorPlan {
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+  /** Packed matrices of the linears: what a quantised base holds quantised. */
+  readonly matrices: readonly string[];
+  /** Tensors whose rows will be written; on disk models the others are mapped read-only. */
+  readonly rowTensors: readonly string[];
+  /** Of the linears' matrices, any rows of which may then be written. */
+  readonly quantization?: Quantization | undefined;
+  /** Tensors that the source does not have: they begin as zeros, and may be written. */
+  readonly fresh?: ReadonlySet<string>;
+}
+
+/** rowTensors and quantization: see TensorPlan. Throws EngineError `invalid_model` for an encoder. */
 export function loadWeights(ops: StockOps, source: ModelSource, rowTensors: readonly string[], quantization?: Quantization): ModelWeights {
+  const config = decoderConfigOf('index' in source ? source.index.config : source.config);
+  const matrices = linearsOf(config).map(({ tensor }) => tensor);
+  return { config, ...loadTensors(ops, source, { shapes: packedShapes(config), matrices, rowTensors, quantization }) };
+}
+
+export function loadTensors(
+  ops: StockOps,
+  source: ModelSource | EncoderInMemory,
+  { shapes, matrices: names, rowTensors, quantization, fresh = new Set() }: TensorPlan,
+): ModelTensors {
   const { runtime } = ops;
-  const config = 'index' in source ? source.index.config : source.config;
-  const shapes = packedShapes(config);
   const writable = new Set(rowTensors);
   for (const name of writable) if (!shapes.has(name)) throw new EngineError('user', 'invalid_rows', `the model has no tensor ${name}`);
-  const load = 'index' in source ? fileLoader(ops, source) : memoryLoader(runtime, source);
-  const linears = new Set(quantization ? linearsOf(config).map(({ tensor }) => tensor) : []);
+  const stored = 'index' in source ? fileLoader(ops, source) : memoryLoader(runtime, source);
+  const load: Loader = (name, shape, write) => (fresh.has(name) ? ops.zeros(shape) : stored(name, shape, write));
+  const linears = new Set(quantization ? names : []);
   const matrices = new Map([...shapes].filter(([name]) => linears.has(name)));
   // Writable: a mapping of its own, which is gone when the matrix has been read.
   const original = (name: string) => load(name, matrices.get(name) ?? [], true);
@@ -68,11 +97,10 @@ export function loadWeights(ops: StockOps, source: ModelSource, rowTensors: read
     return handle;
   };
   return {
-    config,
     get,
     matrix: quantised ? (name) => quantised.matrix(name) : get,
     ...(quantised && { quantised }),
-    isWritable: (name) => writable.has(name) || linears.has(name),
+    isWritable: (name) => writable.has(name) || linears.has(name) || fresh.has(name),
     dispose() {
       quantised?.dispose();
       runtime.release(...handles.values());
@@ -83,7 +111,7 @@ export function loadWeights(ops: StockOps, source: ModelSource, rowTensors: read
 
 type Loader = (name: string, shape: readonly number[], writable: boolean) => Handle;
 
-function memoryLoader(runtime: Runtime, { tensors }: ModelInMemory): Loader {
+function memoryLoader(runtime: Runtime, { tensors }: Pick<ModelInMemory, 'tensors'>): Loader {
   return (name, shape) => {
     const data = tensors.get(name);
     if (data?.length !== elements(shape))

@@ -22,7 +22,7 @@ export class Operators {
   constructor(readonly runtime: Runtime) {}
 
   unary(
-    op: 'Abs' | 'Square' | 'Sqrt' | 'Rsqrt' | 'Exp' | 'Sigmoid' | 'Cos' | 'Sin' | 'Tanh' | 'LogSoftmax' | 'Softmax' | 'DeepCopy',
+    op: 'Abs' | 'Square' | 'Sqrt' | 'Rsqrt' | 'Exp' | 'Sigmoid' | 'Cos' | 'Sin' | 'Tanh' | 'Erf' | 'LogSoftmax' | 'Softmax' | 'DeepCopy',
     x: Handle,
   ): Handle {
     return this.runtime.execute(op, [x]);

@@ -183,4 +183,27 @@ export interface Ops {
     labels: Handle,
     softcap?: number,
   ): { readonly loss: Handle; readonly predicted: Handle };
+
+  // The encoder's parts
+  /** (x - mean(x)) / sqrt(var(x) + eps) * weight + bias. x: [N, C], weight, bias: [C] → [N, C] */
+  layerNorm(x: Handle, weight: Handle, bias: Handle, eps: number): Handle;
+  /** dx. dy, x: [N, C] → [N, C] */
+  layerNormBackward(dy: Handle, x: Handle, weight: Handle, eps: number): Handle;
+  /** x (1 + erf(x / sqrt 2)) / 2 */
+  gelu(x: Handle): Handle;
+  /** dx. dy, x: equal shapes */
+  geluBackward(dy: Handle, x: Handle): Handle;
+  tanh(x: Handle): Handle;
+  /** dx from y = tanh(x). */
+  tanhBackward(dy: Handle, y: Handle): Handle;
+  /** Every query sees the first counts[b] keys of its sequence; q is scaled already. q, k, v: [B, H, T, D], counts: [B] i32 → [B, H, T, D] */
+  paddedAttention(q: Handle, k: Handle, v: Handle, counts: Handle): Handle;
+  /** Gradients with respect to (scaled) q, k, v. */
+  paddedAttentionBackward(
+    dOut: Handle,
+    saved: { readonly q: Handle; readonly k: Handle; readonly v: Handle; readonly out: Handle },
+    counts: Handle,
+  ): { readonly dq: Handle; readonly dk: Handle; readonly dv: Handle };
+  /** loss: [B] nats, predicted: [B] i32, dLogits: [B, n] of the sum of losses. logits: [B, n], labels: [B] i32. */
+  classEntropy(logits: Handle, labels: Handle): { readonly loss: Handle; readonly predicted: Handle; readonly dLogits: Handle };
 }

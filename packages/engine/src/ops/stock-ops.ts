@@ -7,6 +7,16 @@ import { Operators } from './operators.js';
 import type { Activation, AttentionMask, HeadShape, Ops, RopeTable, RopeTableOptions } from './ops.js';
 import { StockAttention } from './stock-attention.js';
 import { crossEntropy } from './stock-cross-entropy.js';
+import {
+  classEntropy,
+  gelu,
+  geluBackward,
+  layerNorm,
+  layerNormBackward,
+  paddedAttention,
+  paddedAttentionBackward,
+  tanhBackward,
+} from './stock-encoder.js';
 import { rmsNorm, rmsNormBackward } from './stock-norm.js';
 import { mergeHeads, ropeTable, splitHeads, splitHeadsRope, splitHeadsRopeBackward } from './stock-rope.js';
 import { swiGlu, swiGluBackward } from './stock-swiglu.js';
@@ -223,6 +233,38 @@ export class StockOps implements Ops {
   }
   crossEntropyForward(hidden: Handle, head: Handle, labels: Handle, softcap?: number): { loss: Handle; predicted: Handle } {
     return crossEntropy(this.o, hidden, head, labels, false, softcap);
+  }
+
+  layerNorm(x: Handle, weight: Handle, bias: Handle, eps: number): Handle {
+    return layerNorm(this.o, x, weight, bias, eps);
+  }
+  layerNormBackward(dy: Handle, x: Handle, weight: Handle, eps: number): Handle {
+    return layerNormBackward(this.o, dy, x, weight, eps);
+  }
+  gelu(x: Handle): Handle {
+    return gelu(this.o, x);
+  }
+  geluBackward(dy: Handle, x: Handle): Handle {
+    return geluBackward(this.o, dy, x);
+  }
+  tanh(x: Handle): Handle {
+    return this.o.unary('Tanh', x);
+  }
+  tanhBackward(dy: Handle, y: Handle): Handle {
+    return tanhBackward(this.o, dy, y);
+  }
+  paddedAttention(q: Handle, k: Handle, v: Handle, counts: Handle): Handle {
+    return paddedAttention(this.o, q, k, v, counts);
+  }
+  paddedAttentionBackward(
+    dOut: Handle,
+    saved: { q: Handle; k: Handle; v: Handle; out: Handle },
+    counts: Handle,
+  ): { dq: Handle; dk: Handle; dv: Handle } {
+    return paddedAttentionBackward(this.o, dOut, saved, counts);
+  }
+  classEntropy(logits: Handle, labels: Handle): { loss: Handle; predicted: Handle; dLogits: Handle } {
+    return classEntropy(this.o, logits, labels);
   }
 
   #scoped(body: () => Handle): Handle {

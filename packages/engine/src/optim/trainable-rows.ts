@@ -1,6 +1,6 @@
 import type { CheckpointState, ModuleRows, RowDelta } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
-import type { CausalLM, RowPlan } from '../models/causal-lm.js';
+import type { RowPlan, TrainableModel } from '../models/causal-lm.js';
 import { partsOf, readPart, type TrainedPart, writePart } from '../models/parts.js';
 import type { StockOps } from '../ops/stock-ops.js';
 import type { Handle } from '../runtime/handle.js';
@@ -46,7 +46,7 @@ export class TrainableRows {
   /** `saved`: of a checkpoint; throws EngineError `checkpoint_mismatch` when it does not fit the plan. */
   constructor(
     private readonly ops: StockOps,
-    private readonly model: CausalLM,
+    private readonly model: TrainableModel,
     plan: RowPlan,
     saved?: Buffers,
   ) {

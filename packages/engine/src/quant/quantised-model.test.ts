@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Engine, engineOf, openEngine } from '../engine.js';
-import type { Batch, CausalLM, LinearInfo, RowPlan } from '../models/causal-lm.js';
+import type { Batch, CausalLM, LinearInfo, RowPlan, TrainableModel } from '../models/causal-lm.js';
 import { createCausalLM } from '../models/decoder.js';
 import { linearsOf, packedShapes } from '../models/layout.js';
 import { tinyBatch, tinyPlan } from '../models/tiny-batch.js';
@@ -61,7 +61,7 @@ function planWithColumns(model: CausalLM): RowPlan {
   };
 }
 
-function results(model: CausalLM, plan: RowPlan): { sums: object; grads: Map<string, Float32Array> } {
+function results(model: TrainableModel, plan: RowPlan): { sums: object; grads: Map<string, Float32Array> } {
   const { grads, ...sums } = model.lossAndGrads(batch, plan, 0.1);
   const values = new Map(Array.from(grads, ([name, handle]) => [name, engine.ops.runtime.readF32(handle).slice()]));
   engine.release(grads.values());

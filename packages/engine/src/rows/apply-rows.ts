@@ -1,7 +1,7 @@
 import type { ModuleRows, RowDelta } from '@rowsmith/contracts';
 import type { Engine } from '../engine.js';
 import { EngineError } from '../errors.js';
-import type { CausalLM, RowPlan } from '../models/causal-lm.js';
+import type { RowPlan, TrainableModel } from '../models/causal-lm.js';
 import { partsOf, readPart, type TrainedPart, writePart } from '../models/parts.js';
 import { planFromIndices } from './plan-from-indices.js';
 
@@ -18,7 +18,7 @@ export interface AppliedRows {
  * Makes a base model the tuned one, in place: W[s_k] = f32(W[s_k] + D[k]), likewise columns, f32(W + f32(D + E)) where they cross: the same bits
  * that training held. Throws EngineError `checkpoint_mismatch` before anything is written when a module does not fit the model.
  */
-export function applyRows(engine: Engine, model: CausalLM, delta: RowDelta): AppliedRows {
+export function applyRows(engine: Engine, model: TrainableModel, delta: RowDelta): AppliedRows {
   const plan = planOf(model, delta);
   for (const { name, inFeatures, outFeatures } of plan.modules)
     if (!fits(delta.get(name), inFeatures, outFeatures))
@@ -46,17 +46,17 @@ export function applyRows(engine: Engine, model: CausalLM, delta: RowDelta): App
 }
 
 /** Restores the base, bit for bit. */
-export function removeRows(engine: Engine, model: CausalLM, { parts, base }: AppliedRows): void {
+export function removeRows(engine: Engine, model: TrainableModel, { parts, base }: AppliedRows): void {
   for (const part of parts) overwrite(engine, model, part, base.get(part.key) as Float32Array);
   model.forgetWritten();
 }
 
 /** The present rows and columns of every module of `delta`: what an export must equal. */
-export function effectiveRows(model: CausalLM, delta: RowDelta): RowValues {
+export function effectiveRows(model: TrainableModel, delta: RowDelta): RowValues {
   return valuesOf(model, planOf(model, delta).modules.flatMap(partsOf));
 }
 
-function planOf(model: CausalLM, delta: RowDelta): RowPlan {
+function planOf(model: TrainableModel, delta: RowDelta): RowPlan {
   const rows = [...delta].flatMap(([name, { indices }]) => (indices.length > 0 ? [[name, indices] as const] : []));
   const columns = [...delta].flatMap(([name, { columns }]) => (columns?.length ? [[name, columns] as const] : []));
   const biases = [...delta].flatMap(([name, { biasDelta }]) => (biasDelta ? [name] : []));
@@ -88,11 +88,11 @@ function updateOf({ axis, module, ids }: TrainedPart, { indices, delta, columnDe
   return update;
 }
 
-function valuesOf(model: CausalLM, parts: readonly TrainedPart[]): RowValues {
+function valuesOf(model: TrainableModel, parts: readonly TrainedPart[]): RowValues {
   return new Map(parts.map((part) => [part.key, readPart(model, part)]));
 }
 
-function overwrite({ ops }: Engine, model: CausalLM, part: TrainedPart, values: Float32Array): void {
+function overwrite({ ops }: Engine, model: TrainableModel, part: TrainedPart, values: Float32Array): void {
   const { runtime } = ops;
   runtime.scope(() => writePart(model, part, runtime.upload(values, [part.ids.length, part.width], 'f32', true)));
 }

@@ -1,4 +1,4 @@
-import type { ChannelsName, DecoderConfig } from '@rowsmith/contracts';
+import { type ChannelsName, isEncoder, type ModelConfig, sizesOf } from '@rowsmith/contracts';
 import type { LinearInfo } from '../models/causal-lm.js';
 import { byMean } from './normalise.js';
 import type { ChannelScores, ScoreMatrix } from './score-matrix.js';
@@ -20,7 +20,7 @@ export interface Pool {
 }
 
 /** Pools of every channels mode; in the order of the linears, a linear's rows before its columns. */
-export function poolsOf(linears: readonly LinearInfo[], channels: ChannelsName, config: DecoderConfig): readonly Pool[] {
+export function poolsOf(linears: readonly LinearInfo[], channels: ChannelsName, config: ModelConfig): readonly Pool[] {
   if (channels === 'coupled') {
     const layers = [...new Set(linears.map(({ layer }) => layer))];
     return layers.flatMap((layer) =>
@@ -51,8 +51,8 @@ export function poolsOf(linears: readonly LinearInfo[], channels: ChannelsName, 
  * - scores: queries and keys meet in dimension d of a head, which the rotation mixes with d + R/2 (R rotated dimensions): a unit is both rows of k
  *   and those of the G query heads; a dimension that does not rotate is a unit alone. Nothing reads it but the score, so there are no columns.
  */
-function coupledPools(linears: readonly LinearInfo[], layer: number, config: DecoderConfig): readonly Pool[] {
-  const { n_heads, n_kv_heads: K, head_dim: D, intermediate_size: F } = config;
+function coupledPools(linears: readonly LinearInfo[], layer: number, config: ModelConfig): readonly Pool[] {
+  const { n_heads, n_kv_heads: K, head_dim: D, intermediate_size: F } = sizesOf(config);
   const group = Array.from({ length: n_heads / K }, (_, g) => g);
   const member = (target: LinearInfo['target'], axis: Member['axis'], channels: Member['channels']): readonly Member[] =>
     linears.flatMap((linear) => (linear.target === target ? [{ linear, axis, channels }] : []));
@@ -89,7 +89,10 @@ function coupledPools(linears: readonly LinearInfo[], layer: number, config: Dec
 
 const same = (unit: number): readonly number[] => [unit];
 
-function rotated({ ropes, rope_of_layer, head_dim }: DecoderConfig, layer: number): number {
+/** Dimensions of a head that turn; an encoder's positions are added to its embeddings, so none do. */
+function rotated(config: ModelConfig, layer: number): number {
+  if (isEncoder(config)) return 0;
+  const { ropes, rope_of_layer, head_dim } = config;
   return ropes?.[rope_of_layer?.[layer] ?? 0]?.dim ?? head_dim;
 }
 

@@ -1,6 +1,6 @@
 import type { RowSparseConfig } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
-import type { CausalLM, LinearInfo, RowModule, RowPlan } from '../models/causal-lm.js';
+import type { LinearInfo, RowModule, RowPlan, TrainableModel } from '../models/causal-lm.js';
 import { type Pool, poolScores, poolsOf } from './channel-pools.js';
 import { chosenLinears, type RowChoice } from './row-choice.js';
 import { globalRowCount, rowCount } from './row-count.js';
@@ -13,7 +13,7 @@ import { selectGlobally } from './select-globally.js';
  * the best by scores divided by their pool's mean; ties go to the earlier pool, then the lower index. Throws EngineError (precheck) `invalid_options`,
  * `invalid_rows` (more units than any pool has), `no_rows_selected`, `invalid_model` (a score is not finite), and as `chosenLinears`.
  */
-export function planChannels(model: Pick<CausalLM, 'linears' | 'config'>, choice: RowChoice, scores: ScoreMatrix): RowPlan {
+export function planChannels(model: Pick<TrainableModel, 'linears' | 'config'>, choice: RowChoice, scores: ScoreMatrix): RowPlan {
   const { channels = 'out', rows, selection } = choice;
   if (choice.head_groups || choice.heads)
     throw new EngineError(

@@ -1,10 +1,10 @@
 import type { CheckpointState } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
-import type { CausalLM, RowPlan } from '../models/causal-lm.js';
+import type { RowPlan, TrainableModel } from '../models/causal-lm.js';
 
 /** The plan of a checkpoint or a row-delta, without scoring again. Throws EngineError `checkpoint_mismatch` for a linear the model lacks. */
 export function planFromIndices(
-  model: CausalLM,
+  model: TrainableModel,
   indices: ReadonlyMap<string, Int32Array>,
   columns: ReadonlyMap<string, Int32Array> = new Map(),
   biases: readonly string[] = [],

@@ -1,16 +1,17 @@
 import type { RowSparseConfig } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
-import type { CausalLM, LinearInfo } from '../models/causal-lm.js';
+import type { LinearInfo, TrainableModel } from '../models/causal-lm.js';
+import { isHead } from '../models/encoder-layout.js';
 
 export type RowChoice = Pick<RowSparseConfig, 'rows' | 'scorer' | 'targets' | 'layers'> &
-  Partial<Pick<RowSparseConfig, 'selection' | 'channels' | 'head_groups' | 'heads' | 'train_biases'>>;
+  Partial<Pick<RowSparseConfig, 'selection' | 'channels' | 'head_groups' | 'heads' | 'attention_rows' | 'train_biases'>>;
 
 /** Linears that targets and layers name. Throws EngineError (precheck) `unknown_target`, `invalid_layers`. */
 export function chosenLinears(
-  model: Pick<CausalLM, 'linears' | 'config'>,
+  model: Pick<TrainableModel, 'linears' | 'config'>,
   { targets, layers }: Pick<RowChoice, 'targets' | 'layers'>,
 ): readonly LinearInfo[] {
-  const known = new Set(model.linears.map(({ target }) => target));
+  const known = new Set<string>(model.linears.filter((linear) => !isHead(linear)).map(({ target }) => target));
   for (const target of targets)
     if (!known.has(target))
       throw new EngineError(
@@ -28,5 +29,5 @@ export function chosenLinears(
       `layers [${first}, ${last}] is not a range within [0, ${top}]`,
       'row_sparse.layers',
     );
-  return model.linears.filter(({ target, layer }) => targets.includes(target) && layer >= first && layer <= last);
+  return model.linears.filter(({ target, layer }) => targets.some((name) => name === target) && layer >= first && layer <= last);
 }

@@ -1,5 +1,6 @@
-import type { DecoderConfig } from '@rowsmith/contracts';
-import { linearsOf } from '../models/layout.js';
+import type { ModelConfig } from '@rowsmith/contracts';
+import { isHead } from '../models/encoder-layout.js';
+import { linearsOfAny } from '../models/model-layout.js';
 import type { RowChoice } from './row-choice.js';
 
 /**
@@ -7,9 +8,15 @@ import type { RowChoice } from './row-choice.js';
  * mapped and cost no memory of the process.
  */
 export function rowTensors(
-  config: DecoderConfig,
+  config: ModelConfig,
   { targets, layers: [first, last], train_biases }: Pick<RowChoice, 'targets' | 'layers' | 'train_biases'>,
 ): string[] {
-  const written = linearsOf(config).filter(({ target, layer }) => targets.includes(target) && layer >= first && layer <= last);
-  return [...new Set(written.flatMap(({ tensor, bias }) => (bias && train_biases ? [tensor, bias] : [tensor])))];
+  const chosen = (name: string, layer: number) => targets.some((target) => target === name) && layer >= first && layer <= last;
+  const tensors = linearsOfAny(config).flatMap((linear) => {
+    const { tensor, bias, target, layer } = linear;
+    if (isHead(linear)) return bias ? [tensor, bias] : [tensor];
+    if (!chosen(target, layer)) return [];
+    return bias && train_biases ? [tensor, bias] : [tensor];
+  });
+  return [...new Set(tensors)];
 }

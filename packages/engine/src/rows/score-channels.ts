@@ -1,7 +1,7 @@
 import type { EncodedExample, RowSparseConfig } from '@rowsmith/contracts';
 import type { Engine } from '../engine.js';
 import { EngineError } from '../errors.js';
-import type { CausalLM } from '../models/causal-lm.js';
+import type { TrainableModel } from '../models/causal-lm.js';
 import { labelledTokens } from '../train/collate.js';
 import { exampleOrder } from '../train/order.js';
 import { chosenLinears } from './row-choice.js';
@@ -18,7 +18,7 @@ export type ScoringConfig = Pick<
 export interface ScoringInput extends ScoringProgress {
   readonly engine: Engine;
   /** Holds the base weights, and holds them unchanged, bit for bit, when this is over. */
-  readonly model: CausalLM;
+  readonly model: TrainableModel;
   readonly config: ScoringConfig;
   readonly seed: number;
   readonly examples: readonly EncodedExample[];

@@ -1,8 +1,12 @@
-import type { DecoderConfig, TargetName } from '@rowsmith/contracts';
+import type { ModelSizes } from '@rowsmith/contracts';
+import type { LinearInfo } from '../models/causal-lm.js';
 import { selectLargest } from './select.js';
 
 /** Attention heads whose rows a projection holds, block after block; undefined: its rows belong to no head. */
-export function headsOf({ n_heads, n_kv_heads }: Pick<DecoderConfig, 'n_heads' | 'n_kv_heads'>, target: TargetName): number | undefined {
+export function headsOf(
+  { n_heads, n_kv_heads }: Pick<ModelSizes, 'n_heads' | 'n_kv_heads'>,
+  target: LinearInfo['target'],
+): number | undefined {
   if (target === 'q_proj') return n_heads;
   return target === 'k_proj' || target === 'v_proj' ? n_kv_heads : undefined;
 }

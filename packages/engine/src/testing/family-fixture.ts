@@ -28,7 +28,7 @@ export function familyFixture(name: string): FamilyFixture {
 }
 
 /** All tensors of the fixtures are f32. */
-function readTensors(file: URL): Tensors {
+export function readTensors(file: URL): Tensors {
   const bytes = readFileSync(file);
   const headerLength = Number(bytes.readBigUInt64LE(0));
   const header = JSON.parse(bytes.subarray(8, 8 + headerLength).toString()) as Record<string, { data_offsets?: [number, number] }>;

@@ -1,5 +1,5 @@
 import type { EncodedExample } from '@rowsmith/contracts';
-import type { Batch } from '../models/causal-lm.js';
+import type { Batch, Sequences } from '../models/causal-lm.js';
 
 /** Label of a position that does not count. */
 export const ignoredLabel = -100;
@@ -17,7 +17,21 @@ export function collate(examples: readonly EncodedExample[]): Batch {
     ids.set(example.ids, row * length);
     labels.set(example.labels, row * length);
   }
-  return { size, length, ids, labels };
+  return examples[0]?.label === undefined
+    ? { size, length, ids, labels }
+    : { size, length, ids, labels, sequences: sequences(examples, length) };
+}
+
+/** Lengths, types and classes of classified sequences, padded to `length`. */
+function sequences(examples: readonly EncodedExample[], length: number): Sequences {
+  const types = new Int32Array(examples.length * length);
+  for (const [row, example] of examples.entries()) if (example.types) types.set(example.types, row * length);
+  return {
+    counts: Int32Array.from(examples, ({ ids }) => ids.length),
+    types,
+    // Out of every range, so that a batch of both kinds of examples is refused.
+    classes: Int32Array.from(examples, ({ label }) => label ?? ignoredLabel),
+  };
 }
 
 /**
@@ -38,15 +52,16 @@ export function pack(examples: readonly EncodedExample[]): Batch {
   return { size: 1, length, ids, labels, lengths };
 }
 
-/** One example needs neither form: it is the batch. */
+/** One example needs neither form: it is the batch. Classified sequences are padded whatever is asked. */
 export const batchOf = (examples: readonly EncodedExample[], packing: boolean): Batch =>
-  packing && examples.length > 1 ? pack(examples) : collate(examples);
+  packing && examples.length > 1 && examples[0]?.label === undefined ? pack(examples) : collate(examples);
 
 /**
- * Positions whose label is predicted: after the shift by one the first label of a sequence has nothing that predicts it.
+ * A classified sequence counts once. Of others the positions whose label is predicted: after the shift by one the first label of a sequence has nothing that predicts it.
  * This is the weight of an example in every mean of the engine.
  */
-export function labelledTokens({ labels }: EncodedExample): number {
+export function labelledTokens({ labels, label }: EncodedExample): number {
+  if (label !== undefined) return 1;
   let count = 0;
   for (let t = 1; t < labels.length; t++) if (labels[t] !== ignoredLabel) count++;
   return count;

@@ -1,12 +1,12 @@
 import type { EncodedExample } from '@rowsmith/contracts';
-import type { CausalLM, LossSums } from '../models/causal-lm.js';
+import type { LossSums, TrainableModel } from '../models/causal-lm.js';
 import { batchOf } from './collate.js';
 import { addSums, noSums } from './loss-sums.js';
 import { aborted } from './turn.js';
 
 /** Sums over all examples, in their order, `batch` at a time; null when the signal was aborted in between. */
 export async function evaluate(
-  model: CausalLM,
+  model: TrainableModel,
   examples: readonly EncodedExample[],
   batch: number,
   packing: boolean,

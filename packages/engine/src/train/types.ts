@@ -1,7 +1,7 @@
 /** What the trainer process gives the engine and gets from it. */
 import type { CheckpointState, EncodedExample, Hyperparameters, MetricPoint, RowDelta, RowSparseConfig } from '@rowsmith/contracts';
 import type { Engine } from '../engine.js';
-import type { CausalLM, RowPlan } from '../models/causal-lm.js';
+import type { RowPlan, TrainableModel } from '../models/causal-lm.js';
 
 export interface TrainInput {
   readonly engine: Engine;
@@ -9,7 +9,7 @@ export interface TrainInput {
    * Holds the base weights. While the generator runs its selected rows hold base + D; when it ends, in whatever way, they hold the base
    * again, bit for bit. Stays the caller's to dispose.
    */
-  readonly model: CausalLM;
+  readonly model: TrainableModel;
   /** From `planRows`, or, when resuming, `planFromIndices(model, state.indices, state.columns)`. */
   readonly plan: RowPlan;
   /** At least one label that counts (the first of a sequence never does); an example without any adds nothing to loss and gradient. */

@@ -1,6 +1,8 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { ModelError } from '../errors.js';
+import { bertModel, isBert } from '../families/bert.js';
+import { packedPlan } from '../families/packed-plan.js';
 import type { ImportedModel } from '../imported-model.js';
 import { openSafetensors } from '../safetensors/read.js';
 import { openSharded, shardNames } from '../safetensors/sharded.js';
@@ -24,29 +26,30 @@ export async function importFolder(dir: string, origin?: FolderOrigin): Promise<
   const name = origin?.name ?? basename(resolve(dir));
   const files = await weightFiles(dir);
   const raw = await readText(dir, 'config.json');
-  const { family, config } = readHfConfig(
-    parseObject(raw, 'config.json'),
-    await optionalJson(dir, 'generation_config.json'),
-    'config.json',
-  );
+  const json = parseObject(raw, 'config.json');
+  const decoder = isBert(json) ? null : readHfConfig(json, await optionalJson(dir, 'generation_config.json'), 'config.json');
   const tokenizerJson = await readText(dir, 'tokenizer.json');
   const tokenizer = tokenizerFromJson(tokenizerJson);
-  if (tokenizer.vocabSize > config.vocab_size) {
-    throw new ModelError('bad_tokenizer', `has ${tokenizer.vocabSize} tokens, the model only ${config.vocab_size}`, {
-      file: 'tokenizer.json',
-    });
-  }
   const stored = await files.open();
-  return {
-    kind: origin?.kind ?? 'folder',
-    name,
-    revision: origin?.revision ?? null,
-    family,
-    config,
-    tensors: family.normsPlusOne ? normsPlusOne(stored) : stored,
-    weightFiles: files.names.map((label) => ({ label, path: join(dir, label) })),
-    documents: { 'config.json': raw, 'tokenizer.json': tokenizerJson, 'tokenizer_config.json': await tokenizerConfig(dir) },
-  };
+  try {
+    const model = decoder ?? bertModel(json, stored, 'config.json');
+    const { config } = model;
+    if (tokenizer.vocabSize > config.vocab_size) {
+      throw new ModelError('bad_tokenizer', `has ${tokenizer.vocabSize} tokens, the model only ${config.vocab_size}`, {
+        file: 'tokenizer.json',
+      });
+    }
+    const tensors = decoder?.family.normsPlusOne ? normsPlusOne(stored) : stored;
+    const plan = () => ('family' in model ? packedPlan(model.family, model.config, tensors, name) : model.plan(name));
+    return {
+      ...{ kind: origin?.kind ?? 'folder', name, revision: origin?.revision ?? null, config, tensors, plan },
+      weightFiles: files.names.map((label) => ({ label, path: join(dir, label) })),
+      documents: { 'config.json': raw, 'tokenizer.json': tokenizerJson, 'tokenizer_config.json': await tokenizerConfig(dir) },
+    };
+  } catch (error) {
+    await stored.close();
+    throw error;
+  }
 }
 
 /** tokenizer_config.json with the template of chat_template.jinja (transformers 5) moved into it. */

@@ -1,6 +1,7 @@
 import type { DecoderConfig } from '@rowsmith/contracts';
 import { canonicalJson } from '@rowsmith/contracts';
 import { ModelError, quoted } from '../errors.js';
+import { bertArchitectures } from '../families/bert.js';
 import { checkedConfig } from '../families/checked-config.js';
 import { ConfigFields, type Json } from '../families/config-fields.js';
 import type { DecoderFamily, Fixed } from '../families/decoder-family.js';
@@ -85,7 +86,7 @@ function findFamily(config: Json, file: string): DecoderFamily {
   const names: unknown[] = Array.isArray(architectures) ? architectures : [];
   const family = families.find((f) => names.length === 1 && f.architectures.some((a) => a === names[0]));
   if (!family) {
-    const known = families.flatMap((f) => f.architectures).join(', ');
+    const known = [...families.flatMap((f) => f.architectures), ...bertArchitectures].join(', ');
     throw new ModelError(
       'unsupported',
       `architectures = ${quoted(JSON.stringify(architectures ?? null))} is not supported (supported: ${known})`,

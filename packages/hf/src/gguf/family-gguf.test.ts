@@ -4,14 +4,21 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { DecoderConfig } from '@rowsmith/contracts';
+import { type DecoderConfig, isEncoder } from '@rowsmith/contracts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { importFolder } from '../folder/import-folder.js';
+import { importFolder as importAny } from '../folder/import-folder.js';
 import { addImported } from '../packed/add-model.js';
 import { addModel } from '../packed/add-reference.js';
 import { openSafetensors } from '../safetensors/read.js';
 import { buildGguf, type Field, keyF32, keyText, keyTexts, keyU32, keyU32s, tensor } from './build-gguf.js';
 import { importGguf } from './import-gguf.js';
+
+async function importFolder(folder: string) {
+  const imported = await importAny(folder);
+  const { config } = imported;
+  if (isEncoder(config)) throw new Error(`${folder} holds an encoder`);
+  return { ...imported, config };
+}
 
 interface Tensors {
   [name: string]: { readonly shape: readonly number[]; readonly data: Float32Array };

@@ -1,6 +1,8 @@
+import type { DecoderConfig } from '@rowsmith/contracts';
 import { ModelError } from '../errors.js';
 import type { DecoderFamily, GgufDescription } from '../families/decoder-family.js';
 import { families } from '../families/families.js';
+import { packedPlan } from '../families/packed-plan.js';
 import type { ImportedModel } from '../imported-model.js';
 import { ggufConfig } from './gguf-config.js';
 import { openGguf } from './gguf-files.js';
@@ -9,7 +11,7 @@ import { ggufTokenizer } from './gguf-tokenizer.js';
 import type { Metadata } from './metadata.js';
 
 /** Opens a GGUF file, or all parts of a split one, as a model. Everything but the weights is read and checked here. */
-export async function importGguf(path: string): Promise<ImportedModel> {
+export async function importGguf(path: string): Promise<ImportedModel & { readonly config: DecoderConfig }> {
   const { metadata, tensors, files, close } = await openGguf(path);
   try {
     const { family, gguf } = findFamily(metadata);
@@ -24,13 +26,14 @@ export async function importGguf(path: string): Promise<ImportedModel> {
     const { config, document } = ggufConfig(family, gguf, metadata, tensors, described, tokenizer.size);
     const named = hfNames(gguf, config.n_layers, tensors);
     const interleaved = new Set([...named.keys()].filter((n) => gguf.interleaved.some((i) => sameName(i, n))));
+    const source = ggufTensors(named, interleaved, config.head_dim, close);
     return {
       kind: 'gguf',
       name: metadata.file,
       revision: null,
-      family,
       config,
-      tensors: ggufTensors(named, interleaved, config.head_dim, close),
+      tensors: source,
+      plan: () => packedPlan(family, config, source, metadata.file),
       weightFiles: files,
       documents: {
         'config.json': document,

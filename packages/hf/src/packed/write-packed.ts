@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { canonicalJson, type DecoderConfig, type PackedModelIndex, packedFormat } from '@rowsmith/contracts';
+import { canonicalJson, type ModelConfig, type PackedModelIndex, packedFormat } from '@rowsmith/contracts';
 import { ModelError } from '../errors.js';
-import { packedAlignment, packedLayout, packedPlan } from '../families/packed-plan.js';
+import { packedAlignment, packedLayout } from '../families/packed-plan.js';
 import { documentNames, type ImportedModel } from '../imported-model.js';
 
 export interface Progress {
@@ -16,7 +16,7 @@ export type OnProgress = (progress: Progress) => void;
 const sha256 = (...parts: (string | Uint8Array)[]) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest('hex');
 
 /** What adapters and checkpoints are bound to: SHA-256 of the config's canonical JSON, a newline, and the hex SHA-256 of weights.bin. */
-export const baseSha256 = (config: DecoderConfig, weightsSha256: string) => sha256(`${canonicalJson(config)}\n${weightsSha256}`);
+export const baseSha256 = (config: ModelConfig, weightsSha256: string) => sha256(`${canonicalJson(config)}\n${weightsSha256}`);
 
 /** Over tokenizer.json and tokenizer_config.json, each hashed alone, as `<hash>  <name>` lines. */
 export function tokenizerSha256(documents: ImportedModel['documents']): string {
@@ -43,7 +43,7 @@ export async function writePacked(
   createdAt: number,
   onProgress: OnProgress,
 ) {
-  const plan = packedPlan(model.family, model.config, model.tensors, model.name);
+  const plan = model.plan();
   const layout = packedLayout(plan);
   await refuseFullDisk(dir, layout.bytes);
   const hash = createHash('sha256');

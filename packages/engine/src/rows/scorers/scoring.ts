@@ -1,14 +1,14 @@
 /** What a scorer is given; see `scoreChannels`. */
 import type { EncodedExample } from '@rowsmith/contracts';
 import { EngineError } from '../../errors.js';
-import type { CausalLM, LinearInfo } from '../../models/causal-lm.js';
+import type { LinearInfo, TrainableModel } from '../../models/causal-lm.js';
 import type { StockOps } from '../../ops/stock-ops.js';
 import { aborted } from '../../train/turn.js';
 import type { ScoreMatrix } from '../score-matrix.js';
 
 export interface WeightScoring {
   readonly ops: StockOps;
-  readonly model: CausalLM;
+  readonly model: TrainableModel;
   readonly seed: number;
 }
 
