@@ -12,6 +12,7 @@ import { uploadRoutes } from './files/upload-routes.js';
 import { type HealthDeps, healthRoutes } from './health/health-routes.js';
 import { unavailable } from './http/api-error.js';
 import { requireApiKey } from './http/auth.js';
+import { answerClientError } from './http/client-error.js';
 import { sendFailure, useErrorHandler } from './http/error-handler.js';
 import { describeApi, requestBodies } from './http/openapi.js';
 import { makeRateLimiter } from './http/rate-limit.js';
@@ -85,6 +86,7 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
     // One line per request is written by the hook below, with the route instead of the URL.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
+    clientErrorHandler: answerClientError,
     bodyLimit: maxJsonBytes,
     // Time for the head of a request only: a slow upload of 2 GB is legitimate.
     connectionTimeout: 0,

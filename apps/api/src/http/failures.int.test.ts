@@ -1,4 +1,6 @@
 /** Whatever fails, the body has OpenAI's four keys and the reply has a request id. */
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openTestApi, type TestApi } from '../testing/test-api.js';
 
@@ -88,4 +90,17 @@ test('too many requests: 429 that says when to come back', async () => {
   expect((await limited.app.inject({ method: 'GET', url: '/models', headers: limited.headers('other') })).statusCode).toBe(200);
   expect((await limited.app.inject({ method: 'GET', url: '/healthz' })).statusCode).toBe(200);
   await limited.close();
+});
+
+test.each([
+  [`GET /jobs HTTP/1.1\r\nhost: a\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`, 431, 'request_header_too_large'],
+  ['GET /jobs HTTP/1.1\r\nhost: a\r\nno colon here\r\n\r\n', 400, 'malformed_request'],
+])('what the HTTP parser refuses has the same shape', async (bytes, status, code) => {
+  const listening = await openTestApi({ listen: true, postgres: api.postgres });
+  const socket = connect(Number(new URL(listening.url).port), '127.0.0.1');
+  socket.write(bytes);
+  const reply = await text(socket);
+  expect(reply).toMatch(new RegExp(`^HTTP/1.1 ${status} .*\\r\\n(.*\\r\\n)*x-request-id: req_`));
+  expect(JSON.parse(reply.slice(reply.indexOf('\r\n\r\n')))).toMatchObject({ error: { code, param: null, type: 'invalid_request_error' } });
+  await listening.close();
 });

@@ -17,13 +17,14 @@ const meanings = {
   416: 'The range lies outside the content.',
   422: 'The same `Idempotency-Key` was used with another body.',
   429: 'Too many requests; see `retry-after`.',
+  431: 'The URL and the headers together are too long.',
   500: 'The server had an error.',
   503: 'Something behind the server does not answer, or it is overloaded; see `retry-after`.',
 } as const;
 export type FailureStatus = keyof typeof meanings;
 
 /** Failures that any route with a key may return. */
-const always: readonly FailureStatus[] = [400, 401, 429, 500, 503];
+const always: readonly FailureStatus[] = [400, 401, 429, 431, 500, 503];
 
 export function failures(...extra: FailureStatus[]): Record<number, ReturnType<typeof failure>> {
   return Object.fromEntries([...always, ...extra].sort().map((status) => [status, failure(meanings[status])]));

@@ -108,16 +108,15 @@ export function startTrackingLoop(deps: TrackingLoopDeps, everyMs = 2_000): { st
         deps.log.warn({ op: 'tracking.round', err: error }, 'tracking round failed, tried again'),
       );
       await new Promise<void>((next) => {
-        const timer = setTimeout(next, everyMs);
-        stopping.signal.addEventListener(
-          'abort',
-          () => {
-            clearTimeout(timer);
-            next();
-          },
-          { once: true },
-        );
-        if (stopping.signal.aborted) next();
+        // Taken off again each time: a listener for every round of a long life would be a leak.
+        const wake = () => {
+          clearTimeout(timer);
+          stopping.signal.removeEventListener('abort', wake);
+          next();
+        };
+        const timer = setTimeout(wake, everyMs);
+        stopping.signal.addEventListener('abort', wake, { once: true });
+        if (stopping.signal.aborted) wake();
       });
     }
   };
