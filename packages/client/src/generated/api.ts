@@ -72,6 +72,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -180,6 +189,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -270,6 +288,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -351,6 +378,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -449,6 +485,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -575,6 +620,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -676,6 +730,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -806,6 +869,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -923,6 +995,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -1033,6 +1114,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -1120,6 +1210,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -1237,6 +1336,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -1320,6 +1428,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -1442,6 +1559,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -1548,6 +1674,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -1677,6 +1812,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -1772,6 +1916,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -1896,6 +2049,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -2002,6 +2164,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -2138,6 +2309,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -2244,6 +2424,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -2287,8 +2476,8 @@ export interface paths {
                     after_step?: number;
                     /** @description points a page of JSON; 1000 if not given. CSV has all */
                     limit?: number;
-                    /** @description wins over the Accept header */
-                    format?: "json" | "csv";
+                    /** @description wins over the Accept header; tensorboard is an event file */
+                    format?: "json" | "csv" | "tensorboard";
                 };
                 header?: never;
                 path: {
@@ -2311,6 +2500,7 @@ export interface paths {
                             has_more: boolean;
                         };
                         "text/csv": string;
+                        "application/octet-stream": string;
                     };
                 };
                 /** @description The request is not valid; `param` names the field. */
@@ -2342,6 +2532,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -2453,6 +2652,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -2584,6 +2792,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -2745,6 +2962,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -2826,6 +3052,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -2925,6 +3160,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -3000,6 +3244,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -3090,6 +3343,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -3195,6 +3457,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -3278,6 +3549,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -3393,6 +3673,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -3468,6 +3757,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -3594,6 +3892,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -3704,6 +4011,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -3799,6 +4115,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -3918,6 +4243,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -4005,6 +4339,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -4120,6 +4463,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -4210,6 +4562,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -4291,6 +4652,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -4389,6 +4759,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -4515,6 +4894,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -4616,6 +5004,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -4746,6 +5143,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -4863,6 +5269,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -4973,6 +5388,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -5060,6 +5484,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -5177,6 +5610,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -5260,6 +5702,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -5382,6 +5833,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -5488,6 +5948,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -5617,6 +6086,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -5712,6 +6190,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -5836,6 +6323,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -5942,6 +6438,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -6078,6 +6583,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -6184,6 +6698,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -6227,8 +6750,8 @@ export interface paths {
                     after_step?: number;
                     /** @description points a page of JSON; 1000 if not given. CSV has all */
                     limit?: number;
-                    /** @description wins over the Accept header */
-                    format?: "json" | "csv";
+                    /** @description wins over the Accept header; tensorboard is an event file */
+                    format?: "json" | "csv" | "tensorboard";
                 };
                 header?: never;
                 path: {
@@ -6251,6 +6774,7 @@ export interface paths {
                             has_more: boolean;
                         };
                         "text/csv": string;
+                        "application/octet-stream": string;
                     };
                 };
                 /** @description The request is not valid; `param` names the field. */
@@ -6282,6 +6806,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -6393,6 +6926,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -6524,6 +7066,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -6685,6 +7236,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -6766,6 +7326,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -6865,6 +7434,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -6940,6 +7518,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -7030,6 +7617,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -7135,6 +7731,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -7218,6 +7823,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -7333,6 +7947,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -7408,6 +8031,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -7534,6 +8166,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -7644,6 +8285,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The server had an error. */
                 500: {
                     headers: {
@@ -7739,6 +8389,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -7851,6 +8510,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -8028,6 +8696,15 @@ export interface paths {
                 };
                 /** @description Too many requests; see `retry-after`. */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -8226,7 +8903,24 @@ export interface components {
             max_duration_seconds: number | null;
             seed: number;
             estimated_finish: number | null;
-            integrations: unknown[] | null;
+            integrations: ({
+                /** @constant */
+                type: "wandb";
+                wandb: {
+                    project: string;
+                    name?: string | null;
+                    entity?: string | null;
+                    tags?: string[];
+                };
+            } | {
+                /** @constant */
+                type: "mlflow";
+                mlflow: {
+                    experiment: string;
+                    name?: string | null;
+                    tags?: string[];
+                };
+            })[] | null;
             metadata: {
                 [key: string]: string;
             } | null;
@@ -8287,10 +8981,7 @@ export interface components {
                 reuse_rows_of: string | null;
                 targets: ("q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj")[];
                 /** @description first and last layer, both included */
-                layers: [
-                    number,
-                    number
-                ];
+                layers: number[];
                 learning_rate: number;
                 /** @enum {string} */
                 lr_schedule: "constant" | "linear" | "cosine" | "step";
@@ -8338,6 +9029,11 @@ export interface components {
                 /** @description of the fewest tokens that hold this share of probability; 1 = of all */
                 sample_top_p: number;
                 warm_start_from: string | null;
+                /**
+                 * @description shared: q_proj, k_proj and v_proj of a layer train the same rows, chosen by the mean of their normalised scores; default separate
+                 * @enum {string}
+                 */
+                attention_rows?: "separate" | "shared";
                 sample_prompts: string[];
                 sample_max_tokens: number;
             };
@@ -8403,10 +9099,7 @@ export interface components {
                 reuse_rows_of: string | null;
                 targets: ("q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj")[];
                 /** @description first and last layer, both included */
-                layers: [
-                    number,
-                    number
-                ];
+                layers: number[];
                 learning_rate: number;
                 /** @enum {string} */
                 lr_schedule: "constant" | "linear" | "cosine" | "step";
@@ -8454,6 +9147,11 @@ export interface components {
                 /** @description of the fewest tokens that hold this share of probability; 1 = of all */
                 sample_top_p: number;
                 warm_start_from: string | null;
+                /**
+                 * @description shared: q_proj, k_proj and v_proj of a layer train the same rows, chosen by the mean of their normalised scores; default separate
+                 * @enum {string}
+                 */
+                attention_rows?: "separate" | "shared";
                 sample_prompts: string[];
                 sample_max_tokens: number;
             };
@@ -8663,6 +9361,24 @@ export interface components {
             metadata?: {
                 [key: string]: string;
             } | null;
+            integrations?: ({
+                /** @constant */
+                type: "wandb";
+                wandb: {
+                    project: string;
+                    name?: string | null;
+                    entity?: string | null;
+                    tags?: string[];
+                };
+            } | {
+                /** @constant */
+                type: "mlflow";
+                mlflow: {
+                    experiment: string;
+                    name?: string | null;
+                    tags?: string[];
+                };
+            })[] | null;
             method?: {
                 /** @constant */
                 type: "supervised";
@@ -8700,10 +9416,7 @@ export interface components {
                 heads?: "auto" | number;
                 reuse_rows_of?: "auto" | (string | null);
                 targets?: "auto" | ("q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj")[];
-                layers?: "auto" | [
-                    number,
-                    number
-                ];
+                layers?: "auto" | number[];
                 learning_rate?: "auto" | number;
                 lr_schedule?: "auto" | ("constant" | "linear" | "cosine" | "step");
                 warmup_ratio?: "auto" | number;
@@ -8729,6 +9442,7 @@ export interface components {
                 sample_top_k?: "auto" | number;
                 sample_top_p?: "auto" | number;
                 warm_start_from?: "auto" | (string | null);
+                attention_rows?: "auto" | ("separate" | "shared");
                 /** @description answered by the base before training and by the tuned model after it; shown as events */
                 sample_prompts?: string[];
                 sample_max_tokens?: "auto" | number;
@@ -8752,6 +9466,24 @@ export interface components {
             metadata?: {
                 [key: string]: unknown;
             } | null;
+            integrations?: (({
+                /** @constant */
+                type: "wandb";
+                wandb: {
+                    project: string;
+                    name?: string | null;
+                    entity?: string | null;
+                    tags?: string[];
+                };
+            } | {
+                /** @constant */
+                type: "mlflow";
+                mlflow: {
+                    experiment: string;
+                    name?: string | null;
+                    tags?: string[];
+                };
+            })[] | null) | null;
             method?: {
                 [key: string]: unknown;
             } | null;
