@@ -10,9 +10,9 @@ export interface TestRedis {
   stop(): Promise<void>;
 }
 
-/** Real redis-server on a free port, nothing kept on disk. Throws with the repair when it is not installed. */
-export async function startRedis(): Promise<TestRedis> {
-  const port = await freePort();
+/** Real redis-server on a free port (or the given one), nothing kept on disk. Throws with the repair when it is not installed. */
+export async function startRedis(onPort?: number): Promise<TestRedis> {
+  const port = onPort ?? (await freePort());
   const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
@@ -37,6 +37,7 @@ export async function startRedis(): Promise<TestRedis> {
     stop: () =>
       new Promise((gone) => {
         child.removeAllListeners('exit');
+        if (child.exitCode !== null || child.signalCode !== null) return gone();
         child.once('exit', () => gone());
         child.kill('SIGTERM');
       }),
