@@ -21,6 +21,8 @@ test('defaults', () => {
     minWorkers: 0,
     corsOrigins: [],
     trustedProxies: [],
+    privateWebhooks: false,
+    tracking: { wandb: null, mlflow: null },
     logLevel: 'info',
   });
 });
@@ -55,4 +57,17 @@ test('all faults at once, and no secret in the message', () => {
 
 test('what is required is named', () => {
   expect(() => loadEnv({})).toThrow(/DATABASE_URL[\s\S]*ROWSMITH_PEPPER|ROWSMITH_PEPPER[\s\S]*DATABASE_URL/);
+});
+
+test('tracking servers, without the slash at their end', () => {
+  const { tracking } = loadEnv({
+    ...enough,
+    WANDB_API_KEY: 'key',
+    MLFLOW_TRACKING_URI: 'http://mlflow:5000/',
+    MLFLOW_TRACKING_TOKEN: 'token',
+  });
+  expect(tracking).toEqual({
+    wandb: { url: 'https://api.wandb.ai', apiKey: 'key' },
+    mlflow: { url: 'http://mlflow:5000', token: 'token' },
+  });
 });
