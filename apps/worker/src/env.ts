@@ -43,6 +43,17 @@ const Env = Type.Object({
     86_400,
     'without a message after which a trainer counts as stuck; one step may take long',
   ),
+  ROWSMITH_MAX_RUNS: Type.Integer({
+    minimum: 0,
+    maximum: 1_000_000,
+    description: 'ROWSMITH_MAX_RUNS must be a whole number: after how many attempts the worker ends by itself, 0 = never',
+  }),
+  ROWSMITH_MAX_IDLE_SECONDS: seconds(
+    'ROWSMITH_MAX_IDLE_SECONDS',
+    0,
+    86_400,
+    'without a job after which the worker ends by itself, 0 = never',
+  ),
   ROWSMITH_LOG_LEVEL: Type.Unsafe<LogLevel>(
     Type.String({
       enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
@@ -52,13 +63,17 @@ const Env = Type.Object({
 });
 type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 
-const numbers = new Set(Object.keys(Env.properties).filter((name) => name.endsWith('_SECONDS') || name === 'ROWSMITH_THREADS'));
+const numbers = new Set(
+  Object.keys(Env.properties).filter((name) => name.endsWith('_SECONDS') || name === 'ROWSMITH_THREADS' || name === 'ROWSMITH_MAX_RUNS'),
+);
 const defaults: Readonly<Record<string, unknown>> = {
   ROWSMITH_DATA: '.rowsmith',
   ROWSMITH_DEVICE_CLASS: 'cpu',
   ROWSMITH_HEARTBEAT_SECONDS: 2,
   ROWSMITH_STOP_GRACE_SECONDS: 20,
   ROWSMITH_TRAINER_SILENCE_SECONDS: 1800,
+  ROWSMITH_MAX_RUNS: 0,
+  ROWSMITH_MAX_IDLE_SECONDS: 0,
   ROWSMITH_LOG_LEVEL: 'info',
 };
 
@@ -75,6 +90,10 @@ export interface WorkerEnv {
   readonly heartbeatMs: number;
   readonly stopGraceMs: number;
   readonly trainerSilenceMs: number;
+  /** Attempts after which the worker ends; 0: never. */
+  readonly maxRuns: number;
+  /** Time without a job after which it ends; 0: never. */
+  readonly maxIdleMs: number;
   readonly logLevel: LogLevel;
   /** All that a trainer gets to see: no database, no keys but those of the object store when it needs them. */
   readonly trainerEnv: Readonly<Record<string, string>>;
@@ -113,6 +132,8 @@ export function loadEnv(source: Source): WorkerEnv {
     heartbeatMs: env.ROWSMITH_HEARTBEAT_SECONDS * 1000,
     stopGraceMs: env.ROWSMITH_STOP_GRACE_SECONDS * 1000,
     trainerSilenceMs: env.ROWSMITH_TRAINER_SILENCE_SECONDS * 1000,
+    maxRuns: env.ROWSMITH_MAX_RUNS,
+    maxIdleMs: env.ROWSMITH_MAX_IDLE_SECONDS * 1000,
     logLevel: env.ROWSMITH_LOG_LEVEL,
     trainerEnv: trainerEnvOf(source, env.ROWSMITH_THREADS ?? threadCount({}), storage.location),
   };

@@ -3,6 +3,7 @@ import { createAttemptStore, createWorkerStore, openDatabase } from '@rowsmith/d
 import { createWakeConsumer } from '@rowsmith/queue';
 import type { Logger } from '@rowsmith/telemetry';
 import type { WorkerEnv } from './env.js';
+import { Lifespan } from './lifespan.js';
 import { register } from './registration.js';
 import { takeScratch } from './scratch.js';
 import { superviseAttempt } from './supervise-attempt.js';
@@ -28,14 +29,15 @@ export async function runWorker(env: WorkerEnv, log: Logger, trainerProgram: str
     const leave = await untilAnswered(() => register(createWorkerStore(database), self, log), log, shutdown);
     try {
       const skewed = new AbortController();
+      const lifespan = new Lifespan(env);
       const consumer = await createWakeConsumer(
         env.redisUrl === null ? { databaseUrl: env.databaseUrl } : { redisUrl: env.redisUrl },
         async (jobId, lockLost) => {
-          if (shutdown.aborted) return;
+          if (shutdown.aborted || lifespan.over.aborted) return;
           const attempt = await attempts.begin(jobId, workerId, deviceClass);
           if (attempt === 'not_runnable') return;
           // The tables say who owns a job; a worker that cannot reach its queue gives it back, with nothing lost, rather than hold it alone.
-          await superviseAttempt(deps, attempt, AbortSignal.any([shutdown, lockLost]));
+          await lifespan.during(() => superviseAttempt(deps, attempt, AbortSignal.any([shutdown, lockLost])));
         },
         {
           ...{ signal: shutdown, deviceClass, onSkew: (error) => skewed.abort(error) },
@@ -43,7 +45,9 @@ export async function runWorker(env: WorkerEnv, log: Logger, trainerProgram: str
         },
       );
       log.info({ op: 'worker.ready', workerId, deviceClass, reclaimed });
-      await Promise.race([aborted(shutdown), aborted(skewed.signal)]);
+      await Promise.race([aborted(shutdown), aborted(skewed.signal), aborted(lifespan.over)]);
+      if (lifespan.over.aborted) log.info({ op: 'worker.over', reason: String(lifespan.over.reason.message) });
+      lifespan.end();
       await consumer.close();
       // A worker with a wrong clock is worth less than none: it ends, and whoever starts it again sees why.
       skewed.signal.throwIfAborted();
