@@ -5,21 +5,30 @@ import { formOf, openTestApi, type TestApi } from './testing/test-api.js';
 
 let api: TestApi;
 beforeAll(async () => {
-  api = await openTestApi();
+  api = await openTestApi({ privateWebhooks: true });
 });
 afterAll(() => api.close());
 
 test('a foreign id is a 404 on every route, for every method', async () => {
   const file = await api.uploadExamples();
   const job = await api.createJob(file.id);
+  const hook = { url: 'http://127.0.0.1:9/nobody-listens' };
+  const endpoint = await api.app.inject({ method: 'POST', url: '/webhook_endpoints', headers: api.headers(), payload: hook });
   await api.succeed(job.id, 2);
+  const deliveries = await api.inject('GET', `/webhook_endpoints/${endpoint.json().id}/deliveries`);
   const done = await api.getJob(job.id);
   const announced = { purpose: 'fine-tune', filename: 'rows.jsonl', bytes: 9, mime_type: 'text/jsonl' };
   const upload = await api.app.inject({ method: 'POST', url: '/uploads', headers: api.headers(), payload: announced });
   const paths = openApiDocument(api.app)['paths'] as Record<string, Record<string, unknown>>;
-  const ids: Record<string, string> = { files: file.id, jobs: job.id, models: done.fine_tuned_model ?? '', uploads: upload.json().id };
+  const ids: Record<string, string> = {
+    files: file.id,
+    jobs: job.id,
+    models: done.fine_tuned_model ?? '',
+    uploads: upload.json().id,
+    ...{ webhook_endpoints: endpoint.json().id, webhook_deliveries: deliveries.json().data[0].id },
+  };
   // Bodies of the routes that need one: what is wrong with a body is said before anything is looked up.
-  const bodies: Record<string, object> = { complete: { part_ids: ['part_x'] }, clone: {} };
+  const bodies: Record<string, object> = { complete: { part_ids: ['part_x'] }, clone: {}, '{id}': { enabled: false }, rotate_secret: {} };
   const walked: string[] = [];
   for (const [path, operations] of Object.entries(paths)) {
     if (!path.includes('{id}')) continue;
@@ -28,7 +37,11 @@ test('a foreign id is a 404 on every route, for every method', async () => {
     for (const method of Object.keys(operations)) {
       const form = formOf([{ name: 'data', filename: 'part', content: 'x' }]);
       const body = path.endsWith('/parts') ? form : { headers: {}, body: bodies[path.split('/').at(-1) ?? ''] };
-      const request = { method: method.toUpperCase() as 'GET', url, ...(body.body === undefined ? {} : { payload: body.body }) };
+      const request = {
+        method: method.toUpperCase() as 'GET',
+        url,
+        ...(body.body === undefined || method !== 'post' ? {} : { payload: body.body }),
+      };
       const headers = { ...api.headers('other'), ...body.headers };
       const foreign = await api.app.inject({ ...request, headers });
       expect({ method, url, status: foreign.statusCode }).toEqual({ method, url, status: 404 });
@@ -37,8 +50,8 @@ test('a foreign id is a 404 on every route, for every method', async () => {
       walked.push(`${method} ${path}`);
     }
   }
-  // 3 of files, 3 of uploads, 9 of jobs, 2 of models, under two prefixes; a route added later is walked without a change here.
-  expect(walked.length).toBeGreaterThanOrEqual(34);
+  // 4 of files, 3 of uploads, 12 of jobs, 2 of models, 7 of webhooks, under two prefixes; a route added later is walked without a change here.
+  expect(walked.length).toBeGreaterThanOrEqual(56);
   // Nothing was changed by the stranger, and the owner still reads all of it.
   expect((await api.getJob(job.id)).status).toBe('succeeded');
   expect((await api.inject('GET', `/files/${file.id}`)).statusCode).toBe(200);
