@@ -45,7 +45,7 @@ export function quoted(value: string): string {
 }
 
 /** `invalid_line`: the validator would refuse it; the others depend on the model and are found when the data is encoded. */
-export const dataErrorCodes = ['invalid_line', 'special_token', 'refused_by_template'] as const;
+export const dataErrorCodes = ['invalid_line', 'special_token', 'refused_by_template', 'wrong_task', 'unknown_label'] as const;
 export type DataErrorCode = (typeof dataErrorCodes)[number];
 
 /** A row cannot be encoded; the user's data is at fault, another attempt gives the same answer. */

@@ -1,5 +1,6 @@
 export { describeErrors } from './describe-errors.js';
 export { type DroppedRow, type EncodeDatasetOptions, type EncodedDataset, encodeDataset } from './encode.js';
+export { classesOf, type EncodeClassifiedOptions, encodeClassified, labelsOf } from './encode-classified.js';
 export { DataError, type DataErrorCode, type LineFault, type LineFaultCode } from './errors.js';
 export { GzipError, openCompressed } from './gunzip.js';
 export { type Line, type LineOptions, LineSplitter, readLines } from './lines.js';

@@ -30,6 +30,8 @@ export function rowTexts(row: Row, line: number, options: TextOptions): readonly
       const text = row.prompt + row.completion;
       return [{ line, text, spans: [{ start: row.prompt.length, end: text.length }], plain: true }];
     }
+    case 'classification':
+      throw new DataError('wrong_task', line, 'a row with a "label" is for encoders; a language model learns from texts and conversations');
     case 'text':
       return [{ line, text: row.text, spans: [{ start: 0, end: row.text.length }], plain: true }];
   }

@@ -5,7 +5,7 @@ import { fault, type LineFault } from './errors.js';
 import { isObject, type JsonObject, kindOf, onlyFields, textField } from './fields.js';
 import type { JsonValue } from './json-text.js';
 
-export const rowShapes = ['chat', 'prompt_completion', 'text', 'sharegpt', 'alpaca'] as const;
+export const rowShapes = ['chat', 'prompt_completion', 'text', 'sharegpt', 'alpaca', 'classification'] as const;
 export type RowShape = (typeof rowShapes)[number];
 
 export interface ChatRow {
@@ -14,8 +14,17 @@ export interface ChatRow {
   /** Definitions of the tools that the conversation may call; absent: none. */
   readonly tools?: readonly JsonObject[];
 }
+/** For encoders with a classifier. */
+export interface ClassificationRow {
+  readonly shape: 'classification';
+  readonly text: string;
+  readonly textPair: string | null;
+  /** An integer as its decimal digits. */
+  readonly label: string;
+}
 export type Row =
   | ChatRow
+  | ClassificationRow
   | { readonly shape: 'prompt_completion'; readonly prompt: string; readonly completion: string }
   | { readonly shape: 'text'; readonly text: string };
 
@@ -55,6 +64,7 @@ function shapeOf(row: JsonObject): RowShape | null {
   if (has('conversations')) return 'sharegpt';
   if (has('prompt') || has('completion')) return 'prompt_completion';
   if (has('instruction')) return 'alpaca';
+  if (has('label')) return 'classification';
   return has('text') ? 'text' : null;
 }
 
@@ -79,6 +89,21 @@ const readers: Readonly<Record<RowShape, (row: JsonObject, faults: LineFault[]) 
     onlyFields(row, ['text'], '', faults);
     return { shape: 'text', text: textField(row, 'text', '', faults) };
   },
+  classification(row, faults) {
+    onlyFields(row, ['text', 'text_pair', 'label'], '', faults);
+    const textPair = row['text_pair'] === undefined || row['text_pair'] === null ? null : textField(row, 'text_pair', '', faults);
+    return { shape: 'classification', text: textField(row, 'text', '', faults), textPair, label: readLabel(row, faults) };
+  },
   sharegpt: readShareGpt,
   alpaca: readAlpaca,
 };
+
+function readLabel(row: JsonObject, faults: LineFault[]): string {
+  const label = row['label'];
+  if (typeof label === 'number' && Number.isSafeInteger(label)) return String(label);
+  if (typeof label === 'string') return textField(row, 'label', '', faults);
+  faults.push(
+    fault('wrong_type', 'label', `must be text or an integer, is ${typeof label === 'number' ? 'another number' : kindOf(label ?? null)}`),
+  );
+  return '';
+}

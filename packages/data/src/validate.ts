@@ -75,6 +75,7 @@ const shapeWords: Readonly<Record<RowShape, string>> = {
   text: 'a "text" row',
   sharegpt: 'a ShareGPT row ("conversations")',
   alpaca: 'an Alpaca row ("instruction")',
+  classification: 'a row with a "label"',
 };
 
 class Tally {

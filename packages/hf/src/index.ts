@@ -14,3 +14,4 @@ export { encodeSafetensors, type TensorToWrite, writeSafetensors } from './safet
 export { type AssistantSpan, renderWithSpans, type SpannedText } from './text/assistant-spans.js';
 export { type ChatMessage, type ChatTemplate, chatTemplate, loadChatTemplate, type RenderOptions } from './text/chat-template.js';
 export { type Encoded, type EncodeOptions, loadTokenizer, type Tokenizer, tokenizerFromJson } from './text/tokenizer.js';
+export { type EncodedPair, loadPairTokenizer, type PairTokenizer, type TextPair } from './text/pair-tokenizer.js';
