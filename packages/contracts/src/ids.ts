@@ -16,6 +16,7 @@ export type UploadId = Brand<'upload'>;
 export type UploadPartId = Brand<'upload_part'>;
 export type WebhookEndpointId = Brand<'webhook_endpoint'>;
 export type WebhookDeliveryId = Brand<'webhook_delivery'>;
+export type AuditLogId = Brand<'audit_log'>;
 
 const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
@@ -42,6 +43,7 @@ export const idPrefixes = {
   uploadPart: 'part_',
   webhookEndpoint: 'whe_',
   webhookDelivery: 'whd_',
+  auditLog: 'audit_log-',
 } as const;
 
 const idPattern = (prefix: string) => `^${prefix}[0-9A-Za-z]{24}$`;
@@ -62,6 +64,7 @@ interface IdByKind {
   uploadPart: UploadPartId;
   webhookEndpoint: WebhookEndpointId;
   webhookDelivery: WebhookDeliveryId;
+  auditLog: AuditLogId;
 }
 
 /** A fresh id of one kind; `random` gives n random bytes (crypto.randomBytes). */

@@ -123,3 +123,21 @@ test("another project's job is stopped only for what it holds above its share", 
   });
   expect(planDispatch(two).preempt).toEqual(['a1']);
 });
+
+test('a project runs no more jobs at a time than it may, whatever is free', () => {
+  const classes = [{ deviceClass: 'cpu', slots: 9 }];
+  const capped = (maxRunning: number | null) => [{ projectId: project('p'), weight: 1, secondsLastHour: 0, maxRunning }];
+  const queued = ['a', 'b', 'c'].map((id) => waiting(id, 'p'));
+  const plan = (maxRunning: number | null, more: Partial<FleetState> = {}) =>
+    planDispatch(fleet({ classes, queued: [...queued, waiting('z', 'q')], projects: capped(maxRunning), ...more })).release;
+  expect(plan(null)).toEqual(['a', 'z', 'b', 'c']);
+  expect(plan(2)).toEqual(['a', 'z', 'b']);
+  // What runs and what was let go counts.
+  expect(plan(2, { running: [running('r', 'p')] })).toEqual(['z', 'a']);
+  expect(plan(2, { running: [running('r', 'p')], released: [waiting('s', 'p')] })).toEqual(['z']);
+  expect(plan(0)).toEqual(['z']);
+  // Nor does its urgent job push another one out.
+  const full = { classes: [{ deviceClass: 'cpu', slots: 1 }], running: [running('r', 'p', 10)], queued: [waiting('u', 'p', 90)] };
+  expect(planDispatch(fleet({ ...full, projects: capped(1) })).preempt).toEqual([]);
+  expect(planDispatch(fleet({ ...full, projects: capped(2) })).preempt).toEqual(['r']);
+});

@@ -21,7 +21,13 @@ export interface FleetState {
   readonly released: readonly Placed[];
   /** Oldest first. */
   readonly queued: readonly Placed[];
-  readonly projects: readonly { readonly projectId: ProjectId; readonly weight: number; readonly secondsLastHour: number }[];
+  readonly projects: readonly {
+    readonly projectId: ProjectId;
+    readonly weight: number;
+    readonly secondsLastHour: number;
+    /** Jobs it may run at a time; null or left out: no limit. */
+    readonly maxRunning?: number | null;
+  }[];
 }
 export interface DispatchPlan {
   /** In this order. */
@@ -38,22 +44,31 @@ const anyClass = '';
 export function planDispatch(state: FleetState): DispatchPlan {
   const places = new Places(state);
   const shares = new Shares(state);
+  const caps = new Caps(state);
   const waiting = [...state.queued];
   const release: JobId[] = [];
   for (;;) {
     const next = best(
-      waiting.filter((job) => places.roomFor(job)),
+      waiting.filter((job) => places.roomFor(job) && caps.allow(job)),
       shares,
     );
     if (next === null) break;
     waiting.splice(waiting.indexOf(next), 1);
     places.take(next);
+    caps.take(next);
     shares.charge(next.projectId);
     release.push(next.jobId);
   }
   const preempt: JobId[] = [];
   for (const deviceClass of new Set(state.running.map((job) => job.deviceClass ?? anyClass))) {
-    const asked = preemptionIn(deviceClass, state, places, shares, waiting, release);
+    const asked = preemptionIn(
+      deviceClass,
+      state,
+      places,
+      shares,
+      waiting.filter((job) => caps.allow(job)),
+      release,
+    );
     if (asked === null) continue;
     preempt.push(asked.victim);
     // One in front of what was let go before: the queue hands out by priority too.
@@ -137,6 +152,23 @@ class Places {
     let most = anyClass;
     for (const [name, room] of this.#room) if (!this.#room.has(most) || room > (this.#room.get(most) ?? 0)) most = name;
     return most;
+  }
+}
+
+/** Jobs that run or were let go, against what each project may run at a time. */
+class Caps {
+  readonly #left = new Map<ProjectId, number>();
+
+  constructor({ projects, running, released }: FleetState) {
+    for (const { projectId, maxRunning } of projects) if (typeof maxRunning === 'number') this.#left.set(projectId, maxRunning);
+    for (const job of [...running, ...released]) this.take(job);
+  }
+  allow({ projectId }: Placed): boolean {
+    return (this.#left.get(projectId) ?? 1) > 0;
+  }
+  take({ projectId }: Placed): void {
+    const left = this.#left.get(projectId);
+    if (left !== undefined) this.#left.set(projectId, left - 1);
   }
 }
 

@@ -3,8 +3,11 @@ export { type DispatchPlan, type FleetState, planDispatch } from './fair-share.j
 export * from './fleet-ports.js';
 export { modelNameOf } from './model-name.js';
 export * from './ports.js';
+export { QuotaExceededError } from './quota-error.js';
 export { baseLearningRate, type JobFacts, type JobFault, type ResolvedJob, resolveJob, stepsOf } from './resolve-job.js';
 export { type AttemptProgress, decideAfterFailure, type FailureDecision, maxBarrenAttempts } from './retry.js';
+export { covers } from './scopes.js';
 export { canMove, finalStatuses, heldStatuses, isFinal, sourcesOf } from './status.js';
+export * from './tenancy-ports.js';
 export * from './tracking-ports.js';
 export * from './webhook-ports.js';

@@ -4,7 +4,6 @@
  * All times are the database's. Whoever constructs an adapter owns and closes its connections.
  */
 import type {
-  ApiKeyId,
   CheckpointId,
   CheckpointMetrics,
   CreateJobBody,
@@ -141,6 +140,8 @@ export interface JobRecord {
   readonly resultFiles: readonly FileId[];
   /** 1 to 100, higher first. */
   readonly priority: number;
+  /** Workers that may run it; null: any, until the first one took it. */
+  readonly deviceClass: string | null;
   /** Of all attempts together; null: no limit. */
   readonly maxDurationSeconds: number | null;
   readonly error: { readonly code: string; readonly message: string; readonly param: string | null } | null;
@@ -169,6 +170,7 @@ export type NewJob = Pick<
   | 'spec'
   | 'totalSteps'
   | 'priority'
+  | 'deviceClass'
   | 'maxDurationSeconds'
 > & {
   /** The body as it was sent. */
@@ -205,6 +207,8 @@ export interface CheckpointRecord {
   readonly manifestSha256: string;
   readonly metrics: CheckpointMetrics;
   readonly createdAt: Date;
+  /** Why later attempts pass it by; null: they do not. */
+  readonly quarantineReason: string | null;
 }
 
 /** Jobs as the API sees them; every method takes the project, so that a foreign id is the same as none. */
@@ -254,20 +258,6 @@ export interface JobStore {
 /** Wakes waiting SSE streams: calls back with the job id after events were committed. Lost wake-ups are allowed; poll as well. */
 export interface EventNotifier {
   subscribe(jobId: string, wake: () => void): () => void;
-}
-
-export interface ApiKeyRecord {
-  readonly id: ApiKeyId;
-  readonly projectId: ProjectId;
-  readonly name: string;
-  readonly last4: string;
-  readonly expiresAt: Date | null;
-}
-export interface ApiKeyStore {
-  /** Looks the key up by the HMAC of its secret part; expired or revoked keys are null. */
-  findByHash(hash: string): Promise<ApiKeyRecord | null>;
-  /** Makes the default project if there is none, and a key with this hash in it if it is not there yet. */
-  ensure(key: { readonly hash: string; readonly last4: string; readonly name: string }): Promise<ApiKeyRecord>;
 }
 
 /** Outcome of a fenced write: 'fenced' = a newer attempt owns the job; stop and touch nothing. */

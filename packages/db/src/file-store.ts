@@ -2,14 +2,17 @@ import type { FileFindings } from '@rowsmith/contracts';
 import { type FileRecord, type FileStore, finalStatuses, type NewFile } from '@rowsmith/core';
 import { type Database, jsonb, type Transaction } from './database.js';
 import { pageOf } from './page.js';
+import { requireStorage } from './quota.js';
 import { filePurposeColumn, fileRecord } from './records.js';
 
 /** Reports can be long and are read on their own. */
 const omit = { report: true } as const;
 
-export async function insertFile(tx: Transaction, file: NewFile): Promise<FileRecord> {
+/** `upload`: what it is made of, which its quota counted already. Results count, but are never refused: the job has run. */
+export async function insertFile(tx: Transaction, file: NewFile, upload?: string): Promise<FileRecord> {
   const { purpose, bytes, findings, lifeSeconds, ...rest } = file;
   const { id } = rest;
+  if (purpose === 'fine-tune') await requireStorage(tx, file.projectId, bytes, upload);
   const report = findings === null ? {} : { report: findings, badLines: findings.bad_lines };
   await tx.file.create({ data: { ...rest, ...report, bytes: BigInt(bytes), purpose: filePurposeColumn[purpose] }, omit });
   if (lifeSeconds !== null)

@@ -1,11 +1,13 @@
 export { createApiKeyStore } from './api-key-store.js';
 export { createAttemptStore } from './attempt-store.js';
+export { createAuditStore } from './audit-store.js';
 export { type Database, openDatabase } from './database.js';
 export { createDispatchStore, type LeadingDispatchStore } from './dispatch-store.js';
 export { type ListeningNotifier, startEventNotifier } from './event-notifier.js';
 export { createFileStore } from './file-store.js';
 export { createJobStore } from './job-store.js';
 export { MigrationError, migrateDatabase } from './migrate.js';
+export { createProjectStore } from './project-store.js';
 export { createReferenceStore } from './reference-store.js';
 export { createTrackingStore } from './tracking-store.js';
 export { createUploadStore } from './upload-store.js';

@@ -6,6 +6,7 @@ import { type Database, jsonb, type Transaction } from './database.js';
 import { dropOldKeys, replayed } from './idempotency.js';
 import { pageOf } from './page.js';
 import { createPauseStore } from './pause-store.js';
+import { requireRoomForJob } from './quota.js';
 import { checkpointRecord, jobRecord, metricPoint, storedEvent } from './records.js';
 
 /** Thrown to roll back what the transaction already wrote (the idempotency key). */
@@ -43,12 +44,13 @@ export function createJobStore(database: Database): JobStore {
         ];
         const held = await tx.$queryRaw<unknown[]>`SELECT 1 FROM file WHERE project_id = ${job.projectId} AND id = ANY(${files}) FOR SHARE`;
         if (held.length < files.length) throw new FileGone();
+        if (job.autoStart) await requireRoomForJob(tx, job.projectId);
         await tx.$executeRaw`
           INSERT INTO job (id, project_id, model, suffix, seed, metadata, training_file, validation_file, hyperparameters, row_sparse, spec, total_steps,
-                           priority, max_duration_seconds, request, status, dispatch_no)
+                           priority, device_class, max_duration_seconds, request, status, dispatch_no)
           VALUES (${job.id}, ${job.projectId}, ${job.model}, ${job.suffix}, ${job.seed}, ${jsonb(job.metadata)}, ${job.trainingFile}, ${job.validationFile},
                   ${jsonb(job.hyperparameters)}, ${jsonb(job.rowSparse)}, ${jsonb(job.spec)}, ${job.totalSteps},
-                  ${job.priority}, ${job.maxDurationSeconds}, ${jsonb(job.request)}, ${job.autoStart ? 'queued' : 'paused'}::job_status, ${job.autoStart ? 1 : 0})`;
+                  ${job.priority}, ${job.deviceClass}, ${job.maxDurationSeconds}, ${jsonb(job.request)}, ${job.autoStart ? 'queued' : 'paused'}::job_status, ${job.autoStart ? 1 : 0})`;
         await appendEvents(tx, job.id, [
           { level: 'info', type: 'job.created', message: `Created fine-tuning job: ${job.id}` },
           job.autoStart

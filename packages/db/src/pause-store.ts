@@ -2,6 +2,7 @@ import { isFinal, type JobStore, type NewEvent } from '@rowsmith/core';
 import { appendEvents } from './append-events.js';
 import type { Database, Transaction } from './database.js';
 import type { Job } from './generated/client.js';
+import { requireRoomForJob } from './quota.js';
 import { jobRecord } from './records.js';
 
 /** Pause and resume of a job as the API asks for them; a running job's worker does the pausing. */
@@ -17,7 +18,8 @@ export function createPauseStore({ prisma }: Database): Pick<JobStore, 'pause' |
     });
   const current = async (tx: Transaction, id: string) => jobRecord(await tx.job.findUniqueOrThrow({ where: { id } }));
 
-  const queue = async (tx: Transaction, id: string, ...first: NewEvent[]) => {
+  const queue = async (tx: Transaction, { id, projectId }: Job, ...first: NewEvent[]) => {
+    await requireRoomForJob(tx, projectId);
     await tx.$executeRaw`
       UPDATE job SET status = 'queued', dispatch_no = dispatch_no + 1, not_before = clock_timestamp(), heartbeat_at = NULL, released_at = NULL WHERE id = ${id}`;
     await appendEvents(tx, id, [...first, { level: 'info', type: 'job.queued', message: 'Fine-tuning job is queued' }]);
@@ -38,16 +40,17 @@ export function createPauseStore({ prisma }: Database): Pick<JobStore, 'pause' |
       }),
 
     resume: (projectId, id) =>
-      change(projectId, id, async (tx, { status }) => {
-        if (status === 'pausing') return 'pausing' as const;
-        if (status === 'paused') await queue(tx, id, { level: 'info', type: 'job.resumed', message: 'Fine-tuning job resumed' });
+      change(projectId, id, async (tx, row) => {
+        if (row.status === 'pausing') return 'pausing' as const;
+        if (row.status === 'paused') await queue(tx, row, { level: 'info', type: 'job.resumed', message: 'Fine-tuning job resumed' });
         return current(tx, id);
       }),
 
     start: (projectId, id) =>
-      change(projectId, id, async (tx, { status, dispatchNo }) => {
+      change(projectId, id, async (tx, row) => {
+        const { status, dispatchNo } = row;
         if ((status === 'paused' || status === 'pausing') && dispatchNo > 0) return 'paused' as const;
-        if (status === 'paused') await queue(tx, id);
+        if (status === 'paused') await queue(tx, row);
         return current(tx, id);
       }),
   };

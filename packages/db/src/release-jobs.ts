@@ -49,8 +49,8 @@ async function fleetState(tx: Transaction, aliveMs: number): Promise<FleetState>
       SELECT *, row_number() OVER (PARTITION BY project_id, device_class ORDER BY priority DESC, created_at, id) AS place FROM job
       WHERE status = 'queued' AND released_at IS NULL AND not_before <= clock_timestamp()) q
     ORDER BY place, created_at, id LIMIT ${looked}`;
-  const projects = await tx.$queryRaw<{ projectId: ProjectId; weight: number; secondsLastHour: number }[]>`
-    SELECT p.id AS "projectId", p.weight, COALESCE((
+  const projects = await tx.$queryRaw<{ projectId: ProjectId; weight: number; maxRunning: number | null; secondsLastHour: number }[]>`
+    SELECT p.id AS "projectId", p.weight, p.max_running_jobs AS "maxRunning", COALESCE((
       SELECT sum(extract(epoch FROM COALESCE(a.ended_at, clock_timestamp()) - GREATEST(a.started_at, clock_timestamp() - interval '1 hour')))
       FROM attempt a WHERE a.project_id = p.id AND COALESCE(a.ended_at, clock_timestamp()) > clock_timestamp() - interval '1 hour'), 0)::float8 AS "secondsLastHour"
     FROM project p WHERE EXISTS (SELECT 1 FROM job j WHERE j.project_id = p.id AND j.status = 'queued')`;

@@ -3,6 +3,7 @@ import type { UploadPartRecord, UploadRecord, UploadStore } from '@rowsmith/core
 import type { Database, Transaction } from './database.js';
 import { insertFile } from './file-store.js';
 import type { Upload, UploadPart } from './generated/client.js';
+import { requireStorage } from './quota.js';
 
 type Row = Upload & { readonly over: boolean };
 
@@ -45,10 +46,13 @@ export function createUploadStore({ prisma }: Database): UploadStore {
 
   return {
     async create(upload, lifeSeconds) {
-      await prisma.$executeRaw`
-        INSERT INTO upload (id, project_id, filename, mime_type, bytes, keep_invalid, file_seconds, expires_at)
-        VALUES (${upload.id}, ${upload.projectId}, ${upload.filename}, ${upload.mimeType}, ${BigInt(upload.bytes)}, ${upload.keepInvalid},
-                ${upload.fileSeconds}, clock_timestamp() + ${lifeSeconds} * interval '1 second')`;
+      await prisma.$transaction(async (tx) => {
+        await requireStorage(tx, upload.projectId, upload.bytes);
+        await tx.$executeRaw`
+          INSERT INTO upload (id, project_id, filename, mime_type, bytes, keep_invalid, file_seconds, expires_at)
+          VALUES (${upload.id}, ${upload.projectId}, ${upload.filename}, ${upload.mimeType}, ${BigInt(upload.bytes)}, ${upload.keepInvalid},
+                  ${upload.fileSeconds}, clock_timestamp() + ${lifeSeconds} * interval '1 second')`;
+      });
       const row = await find({ id: upload.id });
       if (row === null) throw new Error(`upload ${upload.id} is gone right after it was made`);
       return uploadRecord(row);
@@ -71,7 +75,7 @@ export function createUploadStore({ prisma }: Database): UploadStore {
     complete: (id, newFile) =>
       prisma.$transaction(async (tx) => {
         if (!pending(await lock({ id }, tx))) return 'not_pending';
-        const file = await insertFile(tx, newFile);
+        const file = await insertFile(tx, newFile, id);
         await tx.$executeRaw`UPDATE upload SET completed_at = clock_timestamp(), file_id = ${file.id} WHERE id = ${id}`;
         return file;
       }),

@@ -1,0 +1,55 @@
+import type { ApiKeyId, AuditAction, AuditLogId, ProjectId } from '@rowsmith/contracts';
+import type { AuditFilter, AuditStore } from '@rowsmith/core';
+import type { Database } from './database.js';
+import { pageOf } from './page.js';
+
+const among = (values: readonly string[] | null | undefined) => (values == null ? {} : { in: [...values] });
+
+function where({ projectIds, actions, keyIds, resourceIds, from, until }: AuditFilter) {
+  return {
+    ...(projectIds === null ? {} : { projectId: among(projectIds) }),
+    ...(actions ? { action: among(actions) } : {}),
+    ...(keyIds ? { apiKeyId: among(keyIds) } : {}),
+    ...(resourceIds ? { resourceId: among(resourceIds) } : {}),
+    createdAt: {
+      ...(from === undefined ? {} : { gte: new Date(from * 1000) }),
+      ...(until === undefined ? {} : { lt: new Date((until + 1) * 1000) }),
+    },
+  };
+}
+
+const names = { project: { select: { name: true } }, apiKey: { select: { name: true } } } as const;
+
+/** Entries are only ever added. See the port for the meaning of every method. */
+export function createAuditStore({ prisma }: Database): AuditStore {
+  return {
+    async record({ keyId, ...entry }) {
+      await prisma.auditLog.create({ data: { ...entry, apiKeyId: keyId } });
+    },
+    async list(filter, page) {
+      const seen = filter.projectIds === null ? {} : { projectId: among(filter.projectIds) };
+      const after = page.after === undefined ? null : await prisma.auditLog.findFirst({ where: { ...seen, id: page.after } });
+      if (after === null && page.after !== undefined) return 'no_cursor';
+      return pageOf(
+        page,
+        after,
+        (paging) =>
+          prisma.auditLog.findMany({
+            where: { AND: [where(filter), paging.where] },
+            orderBy: paging.orderBy,
+            take: paging.take,
+            include: names,
+          }),
+        ({ project, apiKey, apiKeyId, id, projectId, action, ...row }) => ({
+          ...row,
+          id: id as AuditLogId,
+          projectId: projectId as ProjectId,
+          projectName: project.name,
+          keyId: apiKeyId as ApiKeyId,
+          keyName: apiKey.name,
+          action: action as AuditAction,
+        }),
+      );
+    },
+  };
+}
