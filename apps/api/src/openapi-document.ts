@@ -32,6 +32,7 @@ export async function describe(): Promise<Record<string, unknown>> {
       models: uncalled('models'),
       tokens: uncalled('tokens'),
       trackers: new Set(),
+      fleet: { workers: uncalled('workers'), workerSilenceMs: 0 },
       webhooks: { webhooks: uncalled('webhooks'), policy: { allowPrivate: false }, onDue: fail },
       onJobCreated: fail,
       probes: {},

@@ -9,6 +9,7 @@ import Fastify, { type FastifyReply, type FastifyServerOptions, LogController } 
 import { type ResultFileDeps, withResultFile } from './control/result-file.js';
 import { fileRoutes } from './files/file-routes.js';
 import { uploadRoutes } from './files/upload-routes.js';
+import { type FleetDeps, fleetRoutes } from './fleet/fleet-routes.js';
 import { type HealthDeps, healthRoutes } from './health/health-routes.js';
 import { unavailable } from './http/api-error.js';
 import { requireApiKey } from './http/auth.js';
@@ -31,6 +32,7 @@ import type { StreamTiming } from './jobs/sse.js';
 import type { BaseModels } from './models/base-models.js';
 import { modelRoutes } from './models/model-routes.js';
 import type { TokenCounter } from './models/token-counter.js';
+import { verifyRoutes } from './verify/verify-routes.js';
 import { type WebhookDeps, webhookRoutes } from './webhooks/webhook-routes.js';
 
 export interface ServerDeps extends Omit<HealthDeps, 'closing'> {
@@ -42,6 +44,7 @@ export interface ServerDeps extends Omit<HealthDeps, 'closing'> {
   readonly notifier: EventNotifier;
   readonly objects: ObjectStore;
   readonly models: BaseModels;
+  readonly fleet: FleetDeps;
   readonly trackers: AdmissionDeps['trackers'];
   readonly tokens: TokenCounter;
   readonly webhooks: Omit<WebhookDeps, 'pepper'>;
@@ -161,7 +164,9 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
     metricRoutes(app, { jobs }, paths);
     adapterRoutes(app, { jobs, objects }, paths);
     scoresRoutes(app, { jobs, objects }, paths);
+    verifyRoutes(app, { jobs, objects, models, closing: closing.signal }, paths);
     modelRoutes(app, { models, jobs }, paths);
+    fleetRoutes(app, deps.fleet, paths);
     webhookRoutes(app, { ...deps.webhooks, pepper: options.pepper }, paths);
   }
   healthRoutes(app, { probes: deps.probes, metricsText: deps.metricsText, closing: closing.signal });

@@ -122,6 +122,7 @@ export async function openService(env: ApiEnv, log: Logger, options: ServiceOpti
         models: baseModelsIn(env.modelsDir),
         tokens: tokenCounterOf(env.modelsDir, stores.objects),
         trackers: trackersOf(env.tracking),
+        fleet: { workers, workerSilenceMs },
         webhooks: { webhooks, policy, onDue: () => webhookLoop.nudge() },
         onJobCreated: () => loop.nudge(),
         onResponse: (sample) => metrics.observe(sample),

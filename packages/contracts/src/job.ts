@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { nullable } from './errors.js';
+import { DeviceClassName } from './fleet.js';
 import { JobIntegration } from './integrations.js';
 import { RowSparseConfig, RowSparseRequest } from './row-sparse.js';
 
@@ -64,6 +65,11 @@ export const CreateJobBody = Type.Object(
       ),
     ),
     priority: Type.Optional(Type.Union([auto, Type.Integer({ minimum: 1, maximum: 100 })], { description: 'higher first; default 50' })),
+    device_class: Type.Optional(
+      Type.Union([auto, DeviceClassName], {
+        description: 'workers that may run it (GET /fleet/workers); auto: any, and then only that class',
+      }),
+    ),
     auto_start: Type.Optional(
       Type.Boolean({ description: 'false: checked and stored as `paused`, and queued by POST .../start. Default true' }),
     ),
@@ -142,6 +148,7 @@ export const JobObject = Type.Object({
   metadata: nullable(Metadata),
   suffix: nullable(Type.String()),
   method: Type.Object({ type: Type.Literal('supervised'), supervised: Type.Object({ hyperparameters: Hyperparameters }) }),
+  device_class: nullable(Type.String({ description: 'null until the first worker took it' })),
   row_sparse: RowSparseConfig,
   progress: Type.Object({
     step: Type.Integer(),

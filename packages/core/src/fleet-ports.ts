@@ -28,6 +28,8 @@ export interface WorkerStore {
   leave(id: WorkerId): Promise<void>;
   /** Those heard of within a day, alive first. */
   list(aliveMs: number): Promise<readonly WorkerRecord[]>;
+  /** Jobs that wait for the class or run on it; with `any` also waiting ones that fit every class. */
+  wantedSlots(deviceClass: string, any: boolean): Promise<number>;
 }
 
 /** For the collection of garbage: the tables say what is needed. */

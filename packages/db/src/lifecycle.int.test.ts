@@ -52,7 +52,7 @@ async function createJob(spec: Partial<JobSpec> = {}): Promise<JobId> {
     ...{ id: newId('job', randomBytes), projectId, model: 'm', suffix: null, seed: 1, metadata: null, trainingFile: file },
     ...{ validationFile: null, hyperparameters: { n_epochs: 1, batch_size: 1, learning_rate_multiplier: 1 }, totalSteps: 4 },
     ...{ rowSparse: {} as JobSpec['row_sparse'], spec: spec as JobSpec },
-    ...{ priority: 50, maxDurationSeconds: null, request: { model: 'm' }, autoStart: true },
+    ...{ priority: 50, deviceClass: null, maxDurationSeconds: null, request: { model: 'm' }, autoStart: true },
   });
   if (typeof created === 'string') throw new Error(created);
   return created.job.id;

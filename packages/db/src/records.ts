@@ -54,6 +54,7 @@ export const jobRecord = (row: Job): JobRecord => ({
   fineTunedModel: row.fineTunedModel,
   resultFiles: row.resultFiles as FileId[],
   priority: row.priority,
+  deviceClass: row.deviceClass,
   maxDurationSeconds: row.maxDurationSeconds,
   error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? '', param: row.errorParam },
   createdAt: row.createdAt,
@@ -84,6 +85,7 @@ export const checkpointRecord = (row: Checkpoint): CheckpointRecord => ({
   manifestSha256: row.manifestSha256,
   metrics: row.metrics as CheckpointMetrics,
   createdAt: row.createdAt,
+  quarantineReason: row.quarantinedAt === null ? null : (row.quarantineReason ?? ''),
 });
 
 export const metricPoint = (row: Metric): MetricPoint => ({

@@ -50,6 +50,7 @@ const newJob = (change: Partial<NewJob> = {}): NewJob => ({
   spec: {} as JobSpec,
   totalSteps: 4,
   priority: 50,
+  deviceClass: null,
   maxDurationSeconds: null,
   request: { model: 'm' },
   autoStart: true,

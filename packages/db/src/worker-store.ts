@@ -1,5 +1,5 @@
 import type { JobId, WorkerId } from '@rowsmith/contracts';
-import type { WorkerStore } from '@rowsmith/core';
+import { heldStatuses, type WorkerStore } from '@rowsmith/core';
 import type { Database } from './database.js';
 
 interface Row {
@@ -31,6 +31,14 @@ export function createWorkerStore({ prisma }: Database): WorkerStore {
 
     async leave(id) {
       await prisma.$executeRaw`UPDATE worker SET left_at = clock_timestamp() WHERE id = ${id}`;
+    },
+
+    async wantedSlots(deviceClass, any) {
+      const wanted = ['queued', ...heldStatuses];
+      const [row] = await prisma.$queryRaw<{ slots: number }[]>`
+        SELECT count(*)::int AS slots FROM job
+        WHERE status = ANY (${wanted}::job_status[]) AND (device_class = ${deviceClass} OR (device_class IS NULL AND ${any}))`;
+      return row?.slots ?? 0;
     },
 
     async list(aliveMs) {

@@ -60,7 +60,7 @@ async function createJob() {
     ...{ id: newId('job', randomBytes), projectId, model: 'm', suffix: null, seed: 1, metadata: null, trainingFile: file },
     ...{ validationFile: null, hyperparameters: { n_epochs: 1, batch_size: 1, learning_rate_multiplier: 1 }, totalSteps: 4 },
     ...{ rowSparse: {} as JobSpec['row_sparse'], spec: {} as JobSpec },
-    ...{ priority: 50, maxDurationSeconds: null, request: { model: 'm', training_file: file }, autoStart: true },
+    ...{ priority: 50, deviceClass: null, maxDurationSeconds: null, request: { model: 'm', training_file: file }, autoStart: true },
   });
   if (typeof created === 'string') throw new Error(created);
   return created.job.id;

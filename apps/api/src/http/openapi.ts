@@ -18,6 +18,8 @@ import {
   ModelObject,
   UploadObject,
   UploadPartObject,
+  Verification,
+  VerificationLink,
   WebhookDeliveryObject,
   WebhookEndpointObject,
 } from '@rowsmith/contracts';
@@ -41,6 +43,8 @@ const components: Readonly<Record<string, TSchema>> = {
   ModelDeleted,
   Upload: UploadObject,
   UploadPart: UploadPartObject,
+  Verification,
+  VerificationLink,
 };
 
 /** Schemas of bodies, by their `$id`. */
@@ -118,6 +122,7 @@ export async function describeApi(app: FastifyInstance, version: string): Promis
         { name: 'files', description: 'Training and validation data, and result files' },
         { name: 'fine-tuning', description: 'Jobs, their events, metrics, checkpoints and adapters' },
         { name: 'models', description: 'Base models and fine-tuned ones' },
+        { name: 'fleet', description: 'Workers, and how many there should be' },
         { name: 'webhooks', description: 'Servers that are told of job events' },
         { name: 'service', description: 'Health, metrics and this document' },
       ],

@@ -10,6 +10,7 @@ export interface Prefixes {
   readonly uploads: string;
   readonly jobs: string;
   readonly models: string;
+  readonly fleet: string;
   readonly webhookEndpoints: string;
   readonly webhookDeliveries: string;
 }
@@ -18,6 +19,7 @@ export const openAiPaths: Prefixes = {
   uploads: '/v1/uploads',
   jobs: '/v1/fine_tuning/jobs',
   models: '/v1/models',
+  fleet: '/v1/fleet',
   webhookEndpoints: '/v1/webhook_endpoints',
   webhookDeliveries: '/v1/webhook_deliveries',
 };
@@ -26,6 +28,7 @@ export const shortPaths: Prefixes = {
   uploads: '/uploads',
   jobs: '/jobs',
   models: '/models',
+  fleet: '/fleet',
   webhookEndpoints: '/webhook_endpoints',
   webhookDeliveries: '/webhook_deliveries',
 };

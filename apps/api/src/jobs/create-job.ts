@@ -78,6 +78,7 @@ export async function createJob(
       validationFile: validation?.id ?? null,
       ...settings,
       spec,
+      deviceClass: body.device_class === undefined || body.device_class === 'auto' ? null : body.device_class,
       priority: body.priority === undefined || body.priority === 'auto' ? 50 : body.priority,
       maxDurationSeconds: body.max_duration_seconds ?? null,
       request: body,

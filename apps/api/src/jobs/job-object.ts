@@ -24,6 +24,7 @@ export const toJobObject = (job: JobRecord): JobObject => ({
   validation_split: job.spec.validation_split ?? null,
   invalid_sample_skip_percentage: job.spec.invalid_sample_skip_percentage ?? 0,
   priority: job.priority,
+  device_class: job.deviceClass,
   max_duration_seconds: job.maxDurationSeconds,
   seed: job.seed,
   estimated_finish: secondsOrNull(job.estimatedFinish),

@@ -227,7 +227,7 @@ export class WorkerStack {
         validationFile: file,
       },
       ...{ hyperparameters, rowSparse, spec, totalSteps: steps },
-      ...{ priority: 50, maxDurationSeconds: null, request: { model: this.model.id }, autoStart: true, ...admission },
+      ...{ priority: 50, deviceClass: null, maxDurationSeconds: null, request: { model: this.model.id }, autoStart: true, ...admission },
     };
     const created = await this.jobs.create(job);
     if (typeof created === 'string') throw new Error(`the job was not created: ${created}`);
