@@ -1,3 +1,4 @@
+export { type ChaosOptions, type ChaosReport, runChaos } from './chaos/run-chaos.js';
 export { type FaultProxy, startFaultProxy } from './fault-proxy.js';
 export { freePort, startPostgres, type TestPostgres } from './postgres.js';
 export { pythonWith } from './python-environment.js';

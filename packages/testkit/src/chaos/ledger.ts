@@ -1,0 +1,100 @@
+/** The tables as they are, read past every proxy: what the judge believes. */
+import pg from 'pg';
+
+export interface HeldJob {
+  readonly id: string;
+  readonly status: string;
+  readonly epoch: number;
+  readonly barren: number;
+  readonly step: number;
+  /** Of the attempt that runs. */
+  readonly workerId: string | null;
+  readonly errorCode: string | null;
+}
+export interface AttemptRow {
+  readonly epoch: number;
+  readonly outcome: string | null;
+  readonly errorCode: string | null;
+}
+export interface EventRow {
+  readonly seq: number;
+  readonly type: string;
+  readonly message: string;
+}
+export interface JobRows {
+  readonly status: string;
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
+  readonly adapterManifestKey: string | null;
+  readonly attempts: readonly AttemptRow[];
+  readonly events: readonly EventRow[];
+  /** Steps with a training loss, as they stand. */
+  readonly trainedSteps: readonly number[];
+}
+
+export class Ledger {
+  constructor(private readonly url: string) {}
+
+  /** A connection for each question: the server may just have been killed. Asks again until it answers. */
+  async #ask<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = [], patienceMs = 60_000): Promise<Row[]> {
+    for (const deadline = performance.now() + patienceMs; ; ) {
+      const client = new pg.Client({ connectionString: this.url, connectionTimeoutMillis: 5_000, query_timeout: 10_000 });
+      client.on('error', () => undefined);
+      try {
+        await client.connect();
+        return (await client.query<Row>(text, [...values])).rows;
+      } catch (error) {
+        if (performance.now() > deadline) throw error;
+        await new Promise((next) => setTimeout(next, 50));
+      } finally {
+        await client.end().catch(() => undefined);
+      }
+    }
+  }
+
+  jobs(): Promise<HeldJob[]> {
+    return this.#ask<HeldJob>(`
+      SELECT j.id, j.status::text AS status, j.epoch, j.barren_attempts AS barren, j.checkpoint_step AS step, a.worker_id AS "workerId", j.error_code AS "errorCode"
+      FROM job j LEFT JOIN attempt a ON a.job_id = j.id AND a.epoch = j.epoch AND a.ended_at IS NULL ORDER BY j.created_at, j.id`);
+  }
+
+  async newestCheckpoint(jobId: string): Promise<string | null> {
+    const [row] = await this.#ask<{ key: string }>(
+      'SELECT manifest_key AS key FROM checkpoint WHERE job_id = $1 AND quarantined_at IS NULL ORDER BY step DESC, epoch DESC LIMIT 1',
+      [jobId],
+    );
+    return row?.key ?? null;
+  }
+
+  async rows(jobId: string): Promise<JobRows> {
+    const [job] = await this.#ask<Pick<JobRows, 'status' | 'errorCode' | 'errorMessage' | 'adapterManifestKey'>>(
+      `SELECT status::text AS status, error_code AS "errorCode", error_message AS "errorMessage", adapter_manifest_key AS "adapterManifestKey" FROM job WHERE id = $1`,
+      [jobId],
+    );
+    if (!job) throw new Error(`there is no job ${jobId}`);
+    return {
+      ...job,
+      attempts: await this.#ask<AttemptRow>(
+        'SELECT epoch, outcome::text AS outcome, error_code AS "errorCode" FROM attempt WHERE job_id = $1 ORDER BY epoch',
+        [jobId],
+      ),
+      events: await this.#ask<EventRow>('SELECT seq, type, message FROM event WHERE job_id = $1 ORDER BY seq', [jobId]),
+      trainedSteps: (
+        await this.#ask<{ step: number }>('SELECT step FROM metric WHERE job_id = $1 AND train_loss IS NOT NULL ORDER BY step', [jobId])
+      ).map(({ step }) => step),
+    };
+  }
+
+  /** BullMQ's messages on Postgres, all of them, as `obliterate` leaves it. */
+  async wipeQueue(): Promise<void> {
+    await this.#ask('TRUNCATE bullmq.job CASCADE');
+  }
+
+  /** Connections of others than the one that asks. */
+  async connections(): Promise<number> {
+    const [row] = await this.#ask<{ n: number }>(
+      "SELECT count(*)::int AS n FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+    );
+    return row?.n ?? 0;
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * npm run chaos -- --queue redis|postgres --storage fs|s3 --faults 150 --seed 1 [--workers 2] [--steps 30] [--only kill.worker,kill.trainer] [--keep]
+ * [--faketime /path/libfaketime.so.1]: breaks a whole installation in every way it knows while jobs run, then judges every job.
+ * One JSON line a fault; exit code 1 and the first broken rule when one was broken. Needs the built programs (npx tsc -b).
+ */
+import { existsSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { runChaos } from '@rowsmith/testkit';
+
+const { values } = parseArgs({
+  options: {
+    queue: { type: 'string', default: 'postgres' },
+    storage: { type: 'string', default: 'fs' },
+    faults: { type: 'string', default: '150' },
+    seed: { type: 'string', default: '1' },
+    workers: { type: 'string', default: '2' },
+    steps: { type: 'string', default: '30' },
+    only: { type: 'string' },
+    keep: { type: 'boolean', default: false },
+    faketime: { type: 'string' },
+  },
+});
+const whole = (name) => {
+  const value = Number(values[name]);
+  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--${name} must be a whole number above 0, not "${values[name]}"`);
+  return value;
+};
+if (!['redis', 'postgres'].includes(values.queue)) throw new Error('--queue must be redis or postgres');
+if (!['fs', 's3'].includes(values.storage)) throw new Error('--storage must be fs or s3');
+
+/** Where Debian and Ubuntu put it. */
+const usual = ['/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1', '/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1'].find(
+  (path) => existsSync(path),
+);
+const line = (fields) => process.stdout.write(`${JSON.stringify(fields)}\n`);
+const report = await runChaos({
+  ...{ queue: values.queue, storage: values.storage, faults: whole('faults'), seed: whole('seed') },
+  ...{ workers: whole('workers'), steps: whole('steps'), keep: values.keep, fakeTime: values.faketime ?? usual ?? null },
+  ...(values.only ? { only: values.only.split(',') } : {}),
+  log: line,
+});
+line({ report, queue: values.queue, storage: values.storage, seed: values.seed });
+const [first] = report.violations;
+if (first) {
+  process.stderr.write(`Broken: ${first.rule}${first.job ? ` (${first.job})` : ''}: ${first.found}\n`);
+  process.exitCode = 1;
+}
+// Everything is closed by now: a process that does not end has left a handle open, which is a broken rule too.
+setTimeout(() => {
+  process.stderr.write(`Broken: no handle stays open: ${process.getActiveResourcesInfo().join(' ')}\n`);
+  process.exit(1);
+}, 15_000).unref();
