@@ -4,6 +4,7 @@ import { filesCommand } from './commands/files.js';
 import { jobsCommand } from './commands/jobs.js';
 import { modelsCommand } from './commands/models.js';
 import { runProgram } from './commands/run-program.js';
+import { verifyCommand } from './commands/verify.js';
 import { reportError } from './report-error.js';
 
 const program = new Command('rowsmith')
@@ -27,7 +28,12 @@ for (const [name, description] of [
       process.exitCode = await runProgram(name, command.args);
     });
 }
-program.addCommand(jobsCommand()).addCommand(filesCommand()).addCommand(adaptersCommand()).addCommand(modelsCommand());
+program
+  .addCommand(jobsCommand())
+  .addCommand(filesCommand())
+  .addCommand(adaptersCommand())
+  .addCommand(modelsCommand())
+  .addCommand(verifyCommand());
 
 try {
   await program.parseAsync();

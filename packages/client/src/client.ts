@@ -1,11 +1,22 @@
 /** The typed client: `api` calls any route of the OpenAPI document; the methods do what takes more than one call, or a stream. */
-import type { CreateJobBody, FileObject, JobCheckpoint, JobEvent, JobObject, MetricPoint, ModelObject } from '@rowsmith/contracts';
+import type {
+  CreateJobBody,
+  FileObject,
+  JobCheckpoint,
+  JobEvent,
+  JobObject,
+  MetricPoint,
+  ModelObject,
+  Verification,
+  VerificationLink,
+} from '@rowsmith/contracts';
 import createClient, { type Client } from 'openapi-fetch';
 import { apiError, requireOk } from './api-error.js';
 import type { paths } from './generated/api.js';
 import { makeHttp } from './http.js';
 import { type StreamEventsOptions, streamEvents } from './stream-events.js';
 import { type UploadOptions, uploadFile } from './upload.js';
+import { verifyJob } from './verify-job.js';
 
 export interface RowsmithClientOptions {
   /** e.g. `http://127.0.0.1:8080` */
@@ -46,6 +57,8 @@ export interface RowsmithClient {
   waitForJob(id: string, options?: { readonly signal?: AbortSignal; readonly onEvent?: (event: JobEvent) => void }): Promise<JobObject>;
   /** A tar as a stream of bytes. */
   downloadAdapter(id: string, options?: { readonly format?: string; readonly signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
+  /** Every link of the job's chain as the server finds it; returns the verdict. */
+  verifyJob(id: string, options?: { readonly signal?: AbortSignal }): AsyncGenerator<VerificationLink, Verification, void>;
   listModels(): Promise<ListOf<ModelObject>>;
 }
 
@@ -125,6 +138,7 @@ export function createRowsmithClient(options: RowsmithClientOptions): RowsmithCl
           signal ? { signal } : {},
         ),
       ),
+    verifyJob: (id, verify) => verifyJob(http, id, verify),
     listModels: async () => unwrap(await api.GET('/v1/models')),
   };
 }

@@ -2,7 +2,10 @@
 import type { PackedModelIndex } from '@rowsmith/contracts';
 import { listModels } from '@rowsmith/hf';
 
-export type BaseModel = Pick<PackedModelIndex, 'id' | 'created_at' | 'base_sha256' | 'config' | 'parameters' | 'weights_bytes'>;
+export type BaseModel = Pick<
+  PackedModelIndex,
+  'id' | 'created_at' | 'base_sha256' | 'tokenizer_sha256' | 'config' | 'parameters' | 'weights_bytes'
+>;
 
 export interface BaseModels {
   /** By id. */

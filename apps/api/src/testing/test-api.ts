@@ -125,7 +125,8 @@ export async function openTestApi(options: TestApiOptions = {}) {
       await succeed(worker, id, steps, `ft:${job.model}:${job.organization_id}:${job.suffix ?? ''}:${job.id}`);
       return adapterContent;
     },
-    /** As a trainer would. */
+    /** As a worker would. */
+    worker,
     putObject: (key: string, body: Uint8Array) => worker.objects.put(key, body),
     damageAdapter: (id: string) => worker.objects.put(`${adapterPrefix(id)}/adapter_model.safetensors`, Buffer.alloc(1_100)),
     /** Oldest first. */

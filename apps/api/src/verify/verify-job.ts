@@ -1,0 +1,260 @@
+/**
+ * Recomputes everything that ties a job's adapter to its checkpoints, configuration, data and base. The end of the chain is anchored in the tables (hash of the adapter's
+ * manifest, hashes of the checkpoints' manifests); from there each manifest names its files and its predecessor. Reads each object once and keeps none.
+ */
+import {
+  AdapterManifest,
+  CheckpointManifest,
+  canonicalJson,
+  configIdentity,
+  dataIdentity,
+  type ManifestFile,
+  type ObjectRef,
+  parseAs,
+  type VerificationLine,
+  type VerificationLink,
+} from '@rowsmith/contracts';
+import { type CheckpointRecord, isFinal, type JobRecord, type ObjectStore } from '@rowsmith/core';
+import { Links } from './links.js';
+import { hashObject, readManifestObject, sha256Of } from './read-object.js';
+
+export interface VerifyInput {
+  readonly job: JobRecord;
+  readonly objects: Pick<ObjectStore, 'get'>;
+  /** Of the base model; null: it is not in the model store any more, so that hashes of the data are only compared with each other. */
+  readonly tokenizerSha256: string | null;
+  /** All of the job, newest first, as they stand when it is called: checkpoints of a running job come and go. */
+  readonly recorded: () => Promise<readonly CheckpointRecord[]>;
+}
+
+type Lines = AsyncGenerator<VerificationLink, void, void>;
+const rowsName = 'rows.safetensors';
+const nameOf = ({ step, epoch }: CheckpointRecord): string => `checkpoint-${step} (attempt ${epoch})`;
+
+/** The links, then the verdict. Throws only what the store or the tables throw. */
+export async function* verifyJob(input: VerifyInput): AsyncGenerator<VerificationLine, void, void> {
+  const verification = new JobVerification(input);
+  yield* verification.run();
+  yield verification.verdict();
+}
+
+class JobVerification {
+  readonly #links = new Links();
+  readonly #config: string;
+  #data: string | null;
+  #adapter: AdapterManifest | null = null;
+  /** Read and whole, by the hash of the manifest. */
+  readonly #whole = new Map<string, CheckpointManifest>();
+  /** Manifests that were looked at as parts of the chain. */
+  readonly #chain = new Set<string>();
+
+  constructor(private readonly input: VerifyInput) {
+    const { spec } = input.job;
+    this.#config = sha256Of(canonicalJson(configIdentity(spec)));
+    this.#data = input.tokenizerSha256 === null ? null : sha256Of(canonicalJson(dataIdentity(spec, input.tokenizerSha256)));
+  }
+
+  verdict() {
+    return this.#links.verdict(this.input.job.id, this.#chain.size);
+  }
+
+  async *run(): Lines {
+    yield* this.#dataFiles();
+    yield* this.#adapterItself();
+    const recorded = await this.input.recorded();
+    yield* this.#checkpoints(recorded);
+    yield* this.#aside(recorded);
+    yield* this.#adapterRows();
+  }
+
+  async *#dataFiles(): Lines {
+    const { job, objects } = this.input;
+    const { training_data, mixture, validation_data } = job.spec;
+    const refs: readonly (readonly [string, ObjectRef])[] = [
+      ...(mixture ?? [{ file: '', data: training_data }]).map(({ data }, i) => [`training data ${i + 1}`, data] as const),
+      ...(validation_data ? [['validation data', validation_data] as const] : []),
+    ];
+    for (const [name, { key, sha256 }] of refs) {
+      const found = await hashObject(objects, key);
+      const gone = found === null && isFinal(job.status) ? { status: 'removed' as const, message: 'The file was deleted since.' } : {};
+      yield this.#links.line('job', name, {
+        expected: sha256,
+        found: found?.sha256 ?? null,
+        ...(found && { bytes: found.bytes }),
+        key,
+        ...gone,
+      });
+    }
+  }
+
+  async *#adapterItself(): Lines {
+    const { job, objects } = this.input;
+    if (job.adapterManifestKey === null) return;
+    const read = await readManifestObject(objects, job.adapterManifestKey);
+    const expected = job.adapterManifestSha256;
+    const manifest = parsed(AdapterManifest, read?.content ?? null, 'adapter manifest');
+    const wrong = read !== null && typeof manifest === 'string' && (expected === null || expected === read.sha256);
+    yield this.#links.line('adapter', 'manifest', {
+      ...{ expected, found: read?.sha256 ?? null, key: job.adapterManifestKey },
+      ...(read && { bytes: read.bytes }),
+      ...(wrong && { status: 'broken' as const, message: manifest }),
+    });
+    // What a damaged manifest says is nobody's word.
+    if (typeof manifest === 'string' || (expected !== null && read?.sha256 !== expected)) return;
+    this.#adapter = manifest;
+    yield* this.#binding('adapter', manifest);
+    yield* this.#files('adapter', manifest.files);
+  }
+
+  *#binding(of: string, manifest: CheckpointManifest | AdapterManifest): Generator<VerificationLink, void, void> {
+    const { job } = this.input;
+    if (manifest.job_id !== job.id)
+      yield this.#links.line(of, 'job', { expected: null, found: null, message: `It belongs to ${manifest.job_id}.` });
+    yield this.#links.line(of, 'config', { expected: this.#config, found: manifest.config_sha256 });
+    yield this.#links.line(of, 'base', { expected: job.spec.base_sha256, found: manifest.base_sha256 });
+    const unknown = { message: 'The base model, whose tokenizer the hash is of too, is not here. The others are compared with this one.' };
+    yield this.#links.line(of, 'data', { expected: this.#data, found: manifest.data_sha256, ...(this.#data === null && unknown) });
+    this.#data ??= manifest.data_sha256;
+  }
+
+  async *#files(of: string, files: readonly ManifestFile[]): Lines {
+    for (const { name, key, sha256, bytes } of files) {
+      const found = await hashObject(this.input.objects, key);
+      const size = found && found.bytes !== bytes ? { message: `It has ${found.bytes} bytes, the manifest says ${bytes}.` } : {};
+      yield this.#links.line(of, name, {
+        ...{ expected: sha256, found: found?.sha256 ?? null, key, ...size },
+        ...(found && { bytes: found.bytes }),
+      });
+    }
+  }
+
+  /** From the end backwards along the predecessors. Where a manifest is gone or damaged the thread is lost: all older ones are then looked at by themselves. */
+  async *#checkpoints(recorded: readonly CheckpointRecord[]): Lines {
+    let of = 'adapter';
+    let sha256 = this.#adapter?.checkpoint_sha256 ?? null;
+    if (sha256 === null) {
+      [of, sha256] = ['job', recorded[0]?.manifestSha256 ?? null];
+      if (this.#adapter && recorded.length > 0)
+        yield this.#links.line('adapter', 'last checkpoint', {
+          expected: null,
+          found: sha256,
+          message: 'The manifest is from before it named one.',
+        });
+    } else yield this.#predecessor('adapter', 'last checkpoint', sha256, recorded);
+    let best: number | undefined;
+    let later: CheckpointRecord | undefined;
+    while (sha256 !== null) {
+      const record = recorded.find(({ manifestSha256 }) => manifestSha256 === sha256);
+      if (record === undefined || this.#chain.has(sha256)) break;
+      if (later && record.step >= later.step)
+        yield this.#links.line(of, 'order', { expected: null, found: null, message: `Its predecessor is of step ${record.step}.` });
+      const manifest: CheckpointManifest | null = yield* this.#checkpoint(record, recorded);
+      best ??= manifest?.cursor['best_step'];
+      if (manifest === null) {
+        yield* this.#older(record, recorded);
+        break;
+      }
+      [of, later, sha256] = [nameOf(record), record, manifest.previous_sha256];
+    }
+    yield* this.#best(best, recorded);
+  }
+
+  #predecessor(of: string, link: string, sha256: string, recorded: readonly CheckpointRecord[]): VerificationLink {
+    const found = recorded.find(({ manifestSha256 }) => manifestSha256 === sha256);
+    if (found) return this.#links.line(of, link, { expected: sha256, found: sha256, message: nameOf(found) });
+    return this.#links.line(of, link, { expected: sha256, found: null, message: 'No checkpoint of the job has this hash.' });
+  }
+
+  /** Its manifest when it is whole, else null. */
+  async *#checkpoint(
+    record: CheckpointRecord,
+    recorded: readonly CheckpointRecord[],
+  ): AsyncGenerator<VerificationLink, CheckpointManifest | null, void> {
+    const of = nameOf(record);
+    const { manifestKey: key, manifestSha256: expected } = record;
+    this.#chain.add(expected);
+    const read = await readManifestObject(this.input.objects, key);
+    if (read === null) {
+      const gone = (await this.#mayBeGone(record)) ? { status: 'removed' as const, message: 'Newer ones took its place.' } : {};
+      yield this.#links.line(of, 'manifest', { expected, found: null, key, ...gone });
+      return null;
+    }
+    const manifest = parsed(CheckpointManifest, read.content, 'checkpoint manifest');
+    const other = typeof manifest !== 'string' && (manifest.step !== record.step || manifest.epoch !== record.epoch);
+    const wrong =
+      read.sha256 !== expected ? null : typeof manifest === 'string' ? manifest : other ? 'It is of another step or attempt.' : null;
+    yield this.#links.line(of, 'manifest', {
+      ...{ expected, found: read.sha256, bytes: read.bytes, key },
+      ...(wrong !== null && { status: 'broken' as const, message: wrong }),
+    });
+    if (read.sha256 !== expected || typeof manifest === 'string') return null;
+    this.#whole.set(expected, manifest);
+    yield* this.#binding(of, manifest);
+    yield* this.#files(of, manifest.files);
+    if (manifest.previous_sha256 !== null) yield this.#predecessor(of, 'predecessor', manifest.previous_sha256, recorded);
+    return manifest;
+  }
+
+  /** Retention keeps the newest `keep_checkpoints`, and counts those that a later attempt did not go on from. */
+  async #mayBeGone(record: CheckpointRecord): Promise<boolean> {
+    const now = (await this.input.recorded()).filter(({ quarantineReason }) => quarantineReason === null);
+    return now.findIndex(({ id }) => id === record.id) >= this.input.job.spec.row_sparse.keep_checkpoints;
+  }
+
+  async *#older(last: CheckpointRecord, recorded: readonly CheckpointRecord[]): Lines {
+    const from = recorded.findIndex(({ id }) => id === last.id) + 1;
+    for (const record of recorded.slice(from)) if (record.quarantineReason === null) yield* this.#checkpoint(record, recorded);
+  }
+
+  async *#best(step: number | undefined, recorded: readonly CheckpointRecord[]): Lines {
+    if (step === undefined || !this.input.job.spec.row_sparse.keep_best) return;
+    if ([...this.#whole.values()].some((manifest) => manifest.step === step)) return;
+    const record = recorded.find((candidate) => candidate.step === step);
+    const message = `The checkpoint of step ${step}, of the lowest validation loss, is not there or not whole.`;
+    yield this.#links.line('job', 'best checkpoint', { expected: record?.manifestSha256 ?? null, found: null, message });
+  }
+
+  /** Attempts that repeat a step write the same bytes: a difference says that something was not computed again as it was. */
+  async *#aside(recorded: readonly CheckpointRecord[]): Lines {
+    for (const record of recorded) {
+      if (this.#chain.has(record.manifestSha256)) continue;
+      const message =
+        record.quarantineReason === null ? 'A later attempt did not go on from it.' : `In quarantine: ${record.quarantineReason}`;
+      const read = record.quarantineReason === null ? await readManifestObject(this.input.objects, record.manifestKey) : null;
+      const [expected, key] = [record.manifestSha256, record.manifestKey];
+      const manifest = read?.sha256 === expected ? parsed(CheckpointManifest, read.content, 'checkpoint manifest') : null;
+      yield this.#links.line(nameOf(record), 'manifest', { expected, found: read?.sha256 ?? null, key, status: 'aside', message });
+      if (manifest === null || typeof manifest === 'string') continue;
+      const again = [...this.#whole.values()].find(({ step, operators }) => step === manifest.step && operators === manifest.operators);
+      for (const { name, sha256 } of again?.files ?? []) {
+        const first = manifest.files.find((file) => file.name === name);
+        const repeated = { message: `Repeated in attempt ${again?.epoch}, with ${first?.sha256 === sha256 ? 'the same' : 'other'} bytes.` };
+        yield this.#links.line(nameOf(record), `${name} repeated`, { expected: first?.sha256 ?? null, found: sha256, ...repeated });
+      }
+    }
+  }
+
+  /** The adapter's rows are those of the checkpoint of its step, byte for byte. */
+  async *#adapterRows(): Lines {
+    const adapter = this.#adapter;
+    if (adapter === null) return;
+    const found = adapter.files.find(({ name }) => name === rowsName)?.sha256 ?? null;
+    const checkpoint = [...this.#whole.values()].find(({ step }) => step === adapter.step);
+    const expected = checkpoint?.files.find(({ name }) => name === rowsName)?.sha256 ?? null;
+    const message = checkpoint ? `As in the checkpoint of step ${adapter.step}.` : `There is no whole checkpoint of step ${adapter.step}.`;
+    yield this.#links.line('adapter', 'rows of the checkpoint', {
+      ...{ expected, found },
+      ...((!checkpoint || expected === found) && { message }),
+    });
+  }
+}
+
+/** Or what is wrong with it. */
+function parsed<T extends typeof AdapterManifest | typeof CheckpointManifest>(schema: T, content: Buffer | null, where: string) {
+  if (content === null) return `The ${where} is larger than one can be.`;
+  try {
+    return parseAs(schema, JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(content)), where);
+  } catch (error) {
+    return error instanceof Error ? error.message : `The ${where} cannot be read.`;
+  }
+}
