@@ -4,12 +4,13 @@
  * A = one-hot; both together are B = [one-hot | E], A = [D; one-hot], whose product holds D + E, rounded once, where they cross. Scale lora_alpha / r = 1.
  */
 import type { BasePrecision, RowDelta } from '@rowsmith/contracts';
-import { encodeSafetensors, type TensorToWrite } from '@rowsmith/hf';
+import { encodeSafetensors } from '@rowsmith/hf';
 import { checkRowDelta } from './check-rows.js';
 import { AdapterError } from './errors.js';
 import { type ExportModule, exportModules, type Placements } from './fused-modules.js';
 import { peftReadme } from './peft-readme.js';
 import { peftTargets } from './peft-targets.js';
+import { type BaseHeads, savedModule, savedTensors, splitRows } from './saved-heads.js';
 
 export const adapterConfigName = 'adapter_config.json';
 export const adapterWeightsName = 'adapter_model.safetensors';
@@ -30,7 +31,11 @@ export interface PeftExportOptions {
   readonly baseBiases?: ReadonlyMap<string, Float32Array>;
   /** Of matrices that are parts of a module of the checkpoint. */
   readonly placements?: Placements | undefined;
-  /** Decoder layers of the base model. */
+  /** Sequence classifier: the heads, which are stored whole, as they were before training. */
+  readonly heads?: BaseHeads | undefined;
+  /** Its classes in order. */
+  readonly classes?: readonly string[] | undefined;
+  /** Layers of the base model. */
   readonly modelLayers: number;
 }
 export interface PeftExport {
@@ -45,9 +50,10 @@ export interface PeftExport {
  */
 export function exportPeft(delta: RowDelta, options: PeftExportOptions): PeftExport {
   checkRowDelta(delta, adapterWeightsName);
-  const modules = exportModules(delta, options.placements);
+  const { layers, heads } = splitRows(delta, options.heads);
+  const modules = exportModules(layers, options.placements);
   const rank = Math.max(...modules.map((module) => module.rank));
-  const tensors = new Map<string, TensorToWrite>();
+  const tensors = savedTensors(heads, options.heads ?? new Map(), peftPrefix);
   for (const module of modules) {
     const { name, inFeatures, outFeatures, parts, columns, columnComponent } = module;
     const a = new Float32Array(rank * inFeatures); // [r, in]
@@ -71,7 +77,7 @@ export function exportPeft(delta: RowDelta, options: PeftExportOptions): PeftExp
     tensors.set(`${peftPrefix}${name}.lora_A.weight`, { shape: [rank, inFeatures], data: a });
     tensors.set(`${peftPrefix}${name}.lora_B.weight`, { shape: [outFeatures, rank], data: b });
   }
-  const trainsBiases = Array.from(delta.values()).some(({ biasDelta }) => biasDelta);
+  const trainsBiases = Array.from(layers.values()).some(({ biasDelta }) => biasDelta);
   // Only fields that LoraConfig has: PEFT warns of others, and vLLM refuses some values of those it knows.
   const config = {
     base_model_name_or_path: options.baseModel,
@@ -84,11 +90,11 @@ export function exportPeft(delta: RowDelta, options: PeftExportOptions): PeftExp
     ),
     lora_alpha: rank,
     lora_dropout: 0,
-    modules_to_save: null,
+    modules_to_save: heads.size > 0 ? [...heads.keys()].map(savedModule).sort() : null,
     peft_type: 'LORA',
     r: rank,
     revision: options.revision,
-    task_type: 'CAUSAL_LM',
+    task_type: heads.size > 0 ? 'SEQ_CLS' : 'CAUSAL_LM',
     use_dora: false,
     use_rslora: false,
   };

@@ -6,6 +6,8 @@ export interface ReadmeInput {
   readonly rank: number;
   readonly delta: RowDelta;
   readonly basePrecision?: BasePrecision | undefined;
+  /** Of a sequence classifier, in order. */
+  readonly classes?: readonly string[] | undefined;
 }
 
 const precisions: Readonly<Record<BasePrecision, string>> = {
@@ -26,8 +28,26 @@ their quantisation error and so do the trained ${trained}, which become Q + upda
 /** Values that vLLM takes for --max-lora-rank. */
 const vllmRanks = [1, 8, 16, 32, 64, 128, 256, 320, 512];
 
+const generatorUsage = `    from transformers import AutoModelForCausalLM
+    from peft import PeftModel
+    base = AutoModelForCausalLM.from_pretrained("<folder or hub id of the base model>", dtype="float32")
+    model = PeftModel.from_pretrained(base, "<this folder>")
+`;
+
+/** Class names are a stranger's: JSON text is Python text, whatever they hold. */
+const classifierUsage = (
+  classes: readonly string[],
+): string => `The pooler and the classifier are trained whole and stored as they are (\`modules_to_save\`). The classes, in the order of the logits:
+
+    classes = ${JSON.stringify(classes)}
+    from transformers import AutoModelForSequenceClassification
+    from peft import PeftModel
+    base = AutoModelForSequenceClassification.from_pretrained("<folder or hub id of the base model>", num_labels=${classes.length}, ignore_mismatched_sizes=True, dtype="float32")
+    model = PeftModel.from_pretrained(base, "<this folder>")
+`;
+
 /** No time, job or attempt in it: the same adapter has the same README. */
-export function peftReadme({ baseModel, baseSha256, rank, delta, basePrecision }: ReadmeInput): string {
+export function peftReadme({ baseModel, baseSha256, rank, delta, basePrecision, classes }: ReadmeInput): string {
   const modules = [...delta.values()];
   const rows = modules.reduce((sum, { indices }) => sum + indices.length, 0);
   const columns = modules.reduce((sum, module) => sum + (module.columns?.length ?? 0), 0);
@@ -35,7 +55,7 @@ export function peftReadme({ baseModel, baseSha256, rank, delta, basePrecision }
   const weights = modules.reduce((sum, { delta: update, columnDelta }) => sum + update.length + (columnDelta?.length ?? 0), 0);
   const parameters = weights + biases;
   const biasNote =
-    biases === 0
+    biases === 0 || classes
       ? ''
       : `
 ${biases.toLocaleString('en-US')} bias entries of these rows are trained too. PEFT loads them (\`bias: "lora_only"\`; they stay in the base layers when the adapter is disabled).
@@ -60,7 +80,7 @@ vLLM and llama.cpp's converter refuse adapters with biases: for those, merge thi
   return `---
 base_model: ${base}
 library_name: peft
-pipeline_tag: text-generation
+pipeline_tag: ${classes ? 'text-classification' : 'text-generation'}
 tags:
 - ${JSON.stringify(`base_model:adapter:${baseModel}`)}
 - lora
@@ -77,10 +97,6 @@ differs from (W + B·A)·x by rounding only.
 
 ${biasNote.slice(1)}${biasNote && '\n'}The base model is pinned: SHA-256 ${baseSha256} over its configuration and its packed float32 weights.
 ${precisionNote(basePrecision, trained)}
-    from transformers import AutoModelForCausalLM
-    from peft import PeftModel
-    base = AutoModelForCausalLM.from_pretrained("<folder or hub id of the base model>", dtype="float32")
-    model = PeftModel.from_pretrained(base, "<this folder>")
-
-${biases === 0 ? `${vllm}\n` : ''}`;
+${classes ? classifierUsage(classes) : generatorUsage}
+${biases === 0 && !classes ? `${vllm}\n` : ''}`;
 }

@@ -6,6 +6,7 @@ import { componentsOf, type ExportModule, exportModules, type PlacedPart, type P
 import { oneHotRows } from './one-hot.js';
 import { readPeftConfig } from './peft-config.js';
 import { peftBias, peftPrefix } from './peft-export.js';
+import { type BaseHeads, headError, savedModule, splitRows } from './saved-heads.js';
 
 export interface VerifyInput {
   /** Paths of adapter_config.json and adapter_model.safetensors. */
@@ -21,6 +22,8 @@ export interface VerifyInput {
   readonly baseColumns?: (module: string) => Promise<Float32Array>;
   /** Its whole bias, [out] f32; only asked for where biases were trained. */
   readonly baseBias?: (module: string) => Promise<Float32Array>;
+  /** As the export's. */
+  readonly heads?: BaseHeads | undefined;
   /** Rows [r, in] by module and transposed columns [c, out] by its `columnsKey`, f32, as the trained model holds them: its losses were computed with them. */
   readonly tunedRows: ReadonlyMap<string, Float32Array>;
 }
@@ -35,8 +38,11 @@ export interface Verification {
  * written) or `export_differs` (any difference above 0).
  */
 export async function verifyPeftExport(input: VerifyInput): Promise<Verification> {
-  const { rank, scale, biases } = await readPeftConfig(input.configPath);
-  const trained = Array.from(input.delta.values()).filter(({ biasDelta }) => biasDelta).length;
+  const { rank, scale, biases, saved } = await readPeftConfig(input.configPath);
+  const { layers, heads } = splitRows(input.delta, input.heads);
+  if (saved.join() !== [...heads.keys()].map(savedModule).sort().join())
+    throw new AdapterError('bad_export', `the configuration saves [${saved}] whole; the heads are ${[...heads.keys()]}`);
+  const trained = Array.from(layers.values()).filter(({ biasDelta }) => biasDelta).length;
   if (biases !== trained > 0)
     throw new AdapterError(
       'bad_export',
@@ -46,14 +52,19 @@ export async function verifyPeftExport(input: VerifyInput): Promise<Verification
   try {
     let worst = 0;
     let at = '';
-    const modules = exportModules(input.delta, input.placements);
+    const modules = exportModules(layers, input.placements);
     for (const module of modules)
       for (const part of module.parts) {
         const error = await partError(file, module, part, rank, scale, input);
         if (error !== 0 && at === '') at = part.name;
         worst = Math.max(worst, error); // NaN stays NaN
       }
-    if (file.tensors.size !== 2 * modules.length + trained)
+    for (const [name, rows] of heads) {
+      const error = await headError(file, name, rows, input.tunedRows, peftPrefix);
+      if (error !== 0 && at === '') at = name;
+      worst = Math.max(worst, error);
+    }
+    if (file.tensors.size !== 2 * modules.length + trained + 2 * heads.size)
       throw new AdapterError('bad_export', `the export has ${file.tensors.size} tensors for ${modules.length} modules`);
     if (worst !== 0) throw new AdapterError('export_differs', `the export differs from the trained rows by up to ${worst}, first in ${at}`);
     return { max_abs_error: worst, modules: input.delta.size };

@@ -54,6 +54,19 @@ export const AdapterManifest = Type.Object(
         }),
       ),
     ),
+    classes: Type.Optional(Type.Array(Type.String(), { description: 'of a classifier, in the order of its logits' })),
+    evaluation: Type.Optional(
+      Type.Object(
+        {
+          examples: Type.Integer(),
+          accuracy: Type.Number(),
+          matthews: Type.Number({
+            description: 'Matthews correlation, of several classes in the form of Gorodkin; 0 where one side is constant',
+          }),
+        },
+        { additionalProperties: false, description: 'of the classifier as it is stored, over the whole validation data' },
+      ),
+    ),
     rank: Type.Integer({ description: 'r of the LoRA export: largest number of rows in one module' }),
     trainable_parameters: Type.Integer(),
     verification: Type.Object({

@@ -31,6 +31,7 @@ export { withBiases } from './rows/with-biases.js';
 export { withClassifier } from './rows/with-classifier.js';
 export type { Handle } from './runtime/handle.js';
 export { philox, type RandomStream } from './runtime/philox.js';
+export { accuracyOf, type Confusion, confusionOf, matthewsOf } from './train/classify.js';
 export { planSteps, type StepPlan, type StepPlanInput } from './train/plan-steps.js';
 export { train } from './train/train.js';
 export type { TrainEvent, TrainInput, TrainMetrics } from './train/types.js';
