@@ -2999,6 +2999,110 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/fine_tuning/jobs/{id}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Verify the chain of a job
+         * @description Reads and hashes the adapter, every checkpoint that is kept and the data, and compares them with what manifests and tables say, back to the first checkpoint. One JSON object a line, as it is found; the last is the verdict. The answer to a broken chain is 200 too.
+         */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Lines: links, then the verdict */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/x-ndjson": components["schemas"]["VerificationLink"] | components["schemas"]["Verification"];
+                    };
+                };
+                /** @description The request is not valid; `param` names the field. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No API key, or a wrong one. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such object in your project. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests; see `retry-after`. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The server had an error. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -3280,6 +3384,222 @@ export interface paths {
                 };
             };
         };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/fleet/workers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Workers of the last day, those alive first */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Workers */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @constant */
+                            object: "list";
+                            data: {
+                                /** @constant */
+                                object: "worker";
+                                id: string;
+                                device_class: string;
+                                /** @description jobs at a time */
+                                slots: number;
+                                /** @description heard of within the last seconds */
+                                alive: boolean;
+                                version: string;
+                                started_at: number;
+                                heartbeat_at: number;
+                                /** @description the worker's clock minus the database's */
+                                clock_skew_ms: number;
+                                /** @description jobs that it runs */
+                                running: number;
+                            }[];
+                            has_more: boolean;
+                            first_id?: string | null;
+                            last_id?: string | null;
+                        };
+                    };
+                };
+                /** @description The request is not valid; `param` names the field. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No API key, or a wrong one. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests; see `retry-after`. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The server had an error. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/fleet/slots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How many jobs a device class should be able to run
+         * @description For autoscalers: KEDA reads `slots` (infra/kubernetes).
+         */
+        get: {
+            parameters: {
+                query: {
+                    device_class: string;
+                    /** @description count also jobs that fit every class; true for one class of a fleet, or several would start workers for them */
+                    any?: boolean;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Wanted slots */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @constant */
+                            object: "slots";
+                            device_class: string;
+                            /** @description jobs that wait for this class or run on it: what an autoscaler should provide */
+                            slots: number;
+                        };
+                    };
+                };
+                /** @description The request is not valid; `param` names the field. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No API key, or a wrong one. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests; see `retry-after`. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The server had an error. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -7273,6 +7593,110 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/jobs/{id}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Verify the chain of a job
+         * @description Reads and hashes the adapter, every checkpoint that is kept and the data, and compares them with what manifests and tables say, back to the first checkpoint. One JSON object a line, as it is found; the last is the verdict. The answer to a broken chain is 200 too.
+         */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Lines: links, then the verdict */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/x-ndjson": components["schemas"]["VerificationLink"] | components["schemas"]["Verification"];
+                    };
+                };
+                /** @description The request is not valid; `param` names the field. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No API key, or a wrong one. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such object in your project. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests; see `retry-after`. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The server had an error. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/models": {
         parameters: {
             query?: never;
@@ -7554,6 +7978,222 @@ export interface paths {
                 };
             };
         };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/fleet/workers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Workers of the last day, those alive first */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Workers */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @constant */
+                            object: "list";
+                            data: {
+                                /** @constant */
+                                object: "worker";
+                                id: string;
+                                device_class: string;
+                                /** @description jobs at a time */
+                                slots: number;
+                                /** @description heard of within the last seconds */
+                                alive: boolean;
+                                version: string;
+                                started_at: number;
+                                heartbeat_at: number;
+                                /** @description the worker's clock minus the database's */
+                                clock_skew_ms: number;
+                                /** @description jobs that it runs */
+                                running: number;
+                            }[];
+                            has_more: boolean;
+                            first_id?: string | null;
+                            last_id?: string | null;
+                        };
+                    };
+                };
+                /** @description The request is not valid; `param` names the field. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No API key, or a wrong one. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests; see `retry-after`. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The server had an error. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/fleet/slots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How many jobs a device class should be able to run
+         * @description For autoscalers: KEDA reads `slots` (infra/kubernetes).
+         */
+        get: {
+            parameters: {
+                query: {
+                    device_class: string;
+                    /** @description count also jobs that fit every class; true for one class of a fleet, or several would start workers for them */
+                    any?: boolean;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Wanted slots */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @constant */
+                            object: "slots";
+                            device_class: string;
+                            /** @description jobs that wait for this class or run on it: what an autoscaler should provide */
+                            slots: number;
+                        };
+                    };
+                };
+                /** @description The request is not valid; `param` names the field. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No API key, or a wrong one. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests; see `retry-after`. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The server had an error. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -8936,6 +9576,7 @@ export interface components {
                     };
                 };
             };
+            device_class: string | null;
             row_sparse: {
                 rows: number | {
                     ratio: number;
@@ -9340,6 +9981,37 @@ export interface components {
             created_at: number;
             upload_id: string;
         };
+        Verification: {
+            /** @constant */
+            object: "fine_tuning.job.verification";
+            job_id: string;
+            /** @description no link is broken */
+            valid: boolean;
+            links: number;
+            broken: number;
+            /** @description that the chain consists of */
+            checkpoints: number;
+            /** @description that were read and hashed */
+            bytes: number;
+        };
+        VerificationLink: {
+            /** @constant */
+            object: "fine_tuning.job.verification.link";
+            /** @description `job`, `adapter`, or `checkpoint-<step> (attempt <n>)` */
+            of: string;
+            /** @description manifest, predecessor, config, base, data, the name of a file ... */
+            link: string;
+            /**
+             * @description removed: gone by the rules of retention; aside: no part of the chain, a later attempt did not go on from it; unchecked: what it would be compared with is not known here
+             * @enum {string}
+             */
+            status: "ok" | "broken" | "removed" | "aside" | "unchecked";
+            expected: string | null;
+            found: string | null;
+            bytes: number | null;
+            key: string | null;
+            message: string | null;
+        };
         CreateFineTuningJobRequest: {
             model: string;
             training_file?: string;
@@ -9353,6 +10025,8 @@ export interface components {
             invalid_sample_skip_percentage?: number | null;
             /** @description higher first; default 50 */
             priority?: "auto" | number;
+            /** @description workers that may run it (GET /fleet/workers); auto: any, and then only that class */
+            device_class?: "auto" | string;
             /** @description false: checked and stored as `paused`, and queued by POST .../start. Default true */
             auto_start?: boolean;
             max_duration_seconds?: number | null;
@@ -9459,6 +10133,7 @@ export interface components {
             validation_split?: (number | null) | null;
             invalid_sample_skip_percentage?: (number | null) | null;
             priority?: ("auto" | number) | null;
+            device_class?: ("auto" | string) | null;
             auto_start?: boolean | null;
             max_duration_seconds?: (number | null) | null;
             suffix?: (string | null) | null;
