@@ -10,14 +10,15 @@ import {
   selectionKeyOf,
 } from '@rowsmith/contracts';
 import {
-  type CausalLM,
   chosenLinears,
   type Engine,
   planFromIndices,
   planFromScores,
   type RowPlan,
   scoreChannels,
+  type TrainableModel,
   withBiases,
+  withClassifier,
 } from '@rowsmith/engine';
 import type { Logger } from '@rowsmith/telemetry';
 import { type Objects, verifiedObject } from './object-files.js';
@@ -29,7 +30,7 @@ export interface ChoiceInput {
   readonly spec: JobSpec;
   readonly engine: Engine;
   /** Holds the base weights. */
-  readonly model: CausalLM;
+  readonly model: TrainableModel;
   readonly examples: readonly EncodedExample[];
   readonly workDir: string;
   readonly signal: AbortSignal;
@@ -107,7 +108,8 @@ async function reusedRows({ store, spec, model, phase }: ChoiceInput, ref: NonNu
   const of = (axis: 'rows' | 'columns') =>
     new Map(modules.flatMap((module) => (module[axis].length > 0 ? [[module.name, Int32Array.from(module[axis])] as const] : [])));
   const plan = planFromIndices(model, of('rows'), of('columns'));
-  return spec.row_sparse.train_biases ? withBiases(plan) : plan;
+  // The classifier of the other job may have other classes; this job's is trained whole in any case.
+  return withClassifier(model, spec.row_sparse.train_biases ? withBiases(plan) : plan);
 }
 
 const encode = (value: unknown): Uint8Array => new TextEncoder().encode(canonicalJson(value));

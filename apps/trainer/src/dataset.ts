@@ -1,6 +1,7 @@
-import { canonicalJson, dataIdentity, isEncoder, type JobSpec, type ObjectRef } from '@rowsmith/contracts';
-import { concatenated, DataError, type EncodedDataset, encodeDataset, holdOut, weighted } from '@rowsmith/data';
+import { canonicalJson, dataIdentity, isEncoder, type JobSpec, type ModelConfig, type ObjectRef } from '@rowsmith/contracts';
+import { concatenated, DataError, type EncodedDataset, encodeClassified, encodeDataset, holdOut, weighted } from '@rowsmith/data';
 import { type ChatTemplate, loadChatTemplate, loadTokenizer, ModelError, type PackedModel, type Tokenizer } from '@rowsmith/hf';
+import type { ClassifierText } from './classifier-task.js';
 import { type Objects, sha256Of, verifiedObject, verifyObject } from './object-files.js';
 import { TrainerError } from './trainer-error.js';
 
@@ -25,7 +26,7 @@ export async function loadText(packed: PackedModel): Promise<Text> {
 }
 
 /** Both files of the job as tokens. Throws TrainerError: (user) `invalid_training_file`, `invalid_validation_file`, `no_examples`, `no_labelled_tokens`; (infra) when an object is damaged. */
-export async function loadDataset(store: Objects, spec: JobSpec, packed: PackedModel, text: Text): Promise<Dataset> {
+export async function loadDataset(store: Objects, spec: JobSpec, packed: PackedModel, text: Text | ClassifierText): Promise<Dataset> {
   const { train, heldOut } = await trainingData(store, spec, packed, text);
   const valid = heldOut ?? (spec.validation_data && (await encoded(store, spec.validation_data, 'validation_file', spec, packed, text)));
   const sha256 = sha256Of(canonicalJson(dataIdentity(spec, packed.index.tokenizer_sha256)));
@@ -37,7 +38,7 @@ async function trainingData(
   store: Objects,
   spec: JobSpec,
   packed: PackedModel,
-  text: Text,
+  text: Text | ClassifierText,
 ): Promise<{ readonly train: EncodedDataset; readonly heldOut: EncodedDataset | null }> {
   const train: EncodedDataset[] = [];
   const heldOut: EncodedDataset[] = [];
@@ -59,23 +60,16 @@ async function encoded(
   param: 'training_file' | 'validation_file',
   { row_sparse, invalid_sample_skip_percentage: skipPercentage = 0 }: JobSpec,
   { index }: PackedModel,
-  text: Text,
+  text: Text | ClassifierText,
 ): Promise<EncodedDataset> {
   const invalid = (message: string, cause?: unknown) => new TrainerError('user', `invalid_${param}`, message, param, { cause });
-  const eosId = isEncoder(index.config) ? undefined : index.config.eos_token_ids[0];
-  if (eosId === undefined) throw new TrainerError('precheck', 'unsupported', 'the model has no end-of-text token', 'model');
   // Hashed first: a damaged object must not be reported as the user's broken line.
   await verifyObject(store, ref);
-  const options = {
-    ...text,
-    trainOn: row_sparse.train_on,
-    maxSeqLength: row_sparse.max_seq_length,
-    eosId,
-    skipInvalid: skipPercentage > 0,
-  };
-  const dataset = await encodeDataset(verifiedObject(store, ref), options).catch((error: unknown) => {
-    throw error instanceof DataError ? invalid(error.message, error) : error;
-  });
+  const dataset = await encodedRows(verifiedObject(store, ref), row_sparse, skipPercentage > 0, index.config, text).catch(
+    (error: unknown) => {
+      throw error instanceof DataError ? invalid(error.message, error) : error;
+    },
+  );
   const { rows, skipped } = dataset.counts;
   const percentage = (100 * skipped) / Math.max(1, rows + skipped);
   if (percentage > skipPercentage) {
@@ -91,4 +85,17 @@ async function encoded(
     throw new TrainerError('user', first ? 'no_labelled_tokens' : 'no_examples', message, param);
   }
   return dataset;
+}
+
+async function encodedRows(
+  source: AsyncIterable<Uint8Array>,
+  { train_on: trainOn, max_seq_length: maxSeqLength }: JobSpec['row_sparse'],
+  skipInvalid: boolean,
+  config: ModelConfig,
+  text: Text | ClassifierText,
+): Promise<EncodedDataset> {
+  if ('pairs' in text) return encodeClassified(source, { tokenizer: text.pairs, classes: text.labels, skipInvalid });
+  const eosId = isEncoder(config) ? undefined : config.eos_token_ids[0];
+  if (eosId === undefined) throw new TrainerError('precheck', 'unsupported', 'the model has no end-of-text token', 'model');
+  return encodeDataset(source, { ...text, trainOn, maxSeqLength, eosId, skipInvalid });
 }

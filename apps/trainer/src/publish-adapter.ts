@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   adapterConfigName,
   adapterWeightsName,
+  type BaseHeads,
   describeAdapter,
   descriptionName,
   encodeRows,
@@ -30,8 +31,17 @@ export interface AdapterInput {
   readonly delta: RowDelta;
   /** Rows and columns as the trained model holds them. */
   readonly tunedRows: RowValues;
+  /** Of a classifier. */
+  readonly classifier?: AdapterClassifier | undefined;
   /** undefined: f32. */
   readonly basePrecision?: BasePrecision | undefined;
+}
+export interface AdapterClassifier {
+  readonly classes: readonly string[];
+  /** Heads before training. */
+  readonly heads: BaseHeads;
+  /** Of the model as it is stored; absent without validation data. */
+  readonly evaluation?: AdapterManifest['evaluation'];
 }
 export interface PreparedAdapter {
   readonly files: ReadonlyMap<string, Uint8Array>;
@@ -51,12 +61,13 @@ const tokenizerFiles = ['tokenizer.json', 'tokenizer_config.json'];
  * attempt or the time. Throws AdapterError when the export is not exactly what was trained.
  */
 export async function prepareAdapter(input: AdapterInput, dir: string): Promise<PreparedAdapter> {
-  const { packed, delta, binding, step, basePrecision } = input;
+  const { packed, delta, binding, step, basePrecision, classifier } = input;
   const { source, config } = packed.index;
   const hub = source.kind === 'hub' ? source : null;
   const baseBiases = new Map<string, Float32Array>();
   for (const linear of input.linears)
-    if (delta.get(linear.name)?.biasDelta) baseBiases.set(linear.name, await readPackedBias(packed, linear));
+    if (delta.get(linear.name)?.biasDelta && !classifier?.heads.has(linear.name))
+      baseBiases.set(linear.name, await readPackedBias(packed, linear));
   const { rank, files: peft } = exportPeft(delta, {
     baseBiases,
     baseModel: hub?.name ?? input.baseModel,
@@ -64,6 +75,8 @@ export async function prepareAdapter(input: AdapterInput, dir: string): Promise<
     baseSha256: binding.base_sha256,
     modelLayers: config.n_layers,
     placements: placementsOf(packed.index, input.linears),
+    heads: classifier?.heads,
+    classes: classifier?.classes,
     basePrecision,
   });
   const files = new Map(peft).set(rowsFileName, encodeRows(delta, binding.base_sha256));
@@ -79,6 +92,8 @@ export async function prepareAdapter(input: AdapterInput, dir: string): Promise<
     data_sha256: binding.data_sha256,
     step,
     ...(basePrecision && { base_precision: basePrecision }),
+    ...(classifier && { classes: [...classifier.classes] }),
+    ...(classifier?.evaluation && { evaluation: classifier.evaluation }),
     rank,
     trainable_parameters: Array.from(delta.values()).reduce(
       (sum, { delta: d, columnDelta, biasDelta }) => sum + d.length + (columnDelta?.length ?? 0) + (biasDelta?.length ?? 0),
@@ -91,7 +106,7 @@ export async function prepareAdapter(input: AdapterInput, dir: string): Promise<
   return { files, description };
 }
 
-async function verified({ packed, linears, delta, binding, tunedRows }: AdapterInput, dir: string): Promise<Verification> {
+async function verified({ packed, linears, delta, binding, tunedRows, classifier }: AdapterInput, dir: string): Promise<Verification> {
   const linearOf = (name: string) => linears.find((linear) => linear.name === name) ?? notTrained(name);
   const trained = (name: string) => delta.get(name) ?? notTrained(name);
   const verification = await verifyPeftExport({
@@ -100,6 +115,7 @@ async function verified({ packed, linears, delta, binding, tunedRows }: AdapterI
     delta,
     tunedRows,
     placements: placementsOf(packed.index, linears),
+    heads: classifier?.heads,
     baseRows: (name) => readPackedRows(packed, linearOf(name), trained(name).indices),
     baseBias: (name) => readPackedBias(packed, linearOf(name)),
     baseColumns: (name) => readPackedColumns(packed, linearOf(name), trained(name).columns ?? new Int32Array(0)),

@@ -2,22 +2,29 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type CheckpointMetrics, type FromTrainer, type TrainerPhase, type TrainerStart, trainerExit } from '@rowsmith/contracts';
+import {
+  type CheckpointMetrics,
+  type FromTrainer,
+  type SampleTime,
+  type TrainerPhase,
+  type TrainerStart,
+  trainerExit,
+} from '@rowsmith/contracts';
 import {
   applyRows,
-  type CausalLM,
   EngineError,
   effectiveRows,
+  newClassifier,
   openEngine,
   planFromIndices,
   quantizationOf,
   rowTensors,
   selectedRows,
+  type TrainableModel,
   type TrainEvent,
   train,
   trainableParameters,
 } from '@rowsmith/engine';
-import type { PackedModel } from '@rowsmith/hf';
 import { openObjectStore } from '@rowsmith/storage';
 import type { Logger } from '@rowsmith/telemetry';
 import { openBaseModel } from './base-model.js';
@@ -26,12 +33,14 @@ import { bindingOf } from './checkpoint-manifest.js';
 import { Checkpoints } from './checkpoints.js';
 import { chooseRows, storeSelection } from './choose-rows.js';
 import { type ChosenRows, chosenRows } from './chosen-rows.js';
+import { classifierAdapter, classifierTask, startingRows, withRows } from './classifier-task.js';
 import { loadDataset, loadText } from './dataset.js';
-import { samplesAt, totalStepsOf, trainingMessage } from './describe-attempt.js';
+import { evaluationMessage, headMessage, samplesAt, totalStepsOf, trainingMessage } from './describe-attempt.js';
 import { fitMemory, type MachineMemory } from './fit-memory.js';
 import type { Objects } from './object-files.js';
 import { type AdapterInput, basePrecision, prepareAdapter, publishAdapter } from './publish-adapter.js';
 import { findCheckpoint } from './resume.js';
+import { stacksOf } from './row-stacks.js';
 import { answer, encodePrompts } from './samples.js';
 import { Stopped, type StopRequest, stopHere } from './stop-request.js';
 import { warmStart } from './warm-start.js';
@@ -104,20 +113,23 @@ class AttemptRun {
     await stopHere(stop);
 
     await this.#phase('loading_data', 'Reading and encoding the data');
-    const text = await loadText(packed);
+    const task = await classifierTask(this.store, spec, packed);
+    const text = task?.text ?? (await loadText(packed));
     const dataset = await loadDataset(this.store, spec, packed, text);
-    const prompts = await encodePrompts(spec, text, packed.index.config.max_position_embeddings);
+    const prompts = 'pairs' in text ? [] : await encodePrompts(spec, text, packed.index.config.max_position_embeddings);
     const { memory, estimate } = fitMemory(packed, spec, dataset.train.examples, engine.operators.kind, this.surroundings.memory());
     log.info({ op: 'memory', memory, estimate }, 'memory estimated');
-    const model = await engine.loadModel(packed, {
-      rowTensors: rowTensors(packed.index.config, spec.row_sparse),
-      quantization: quantizationOf(spec.row_sparse),
-      memory,
-    });
+    const options = { rowTensors: rowTensors(packed.index.config, spec.row_sparse), quantization: quantizationOf(spec.row_sparse), memory };
+    const loaded = task
+      ? { language: null, classifier: await engine.loadClassifier(packed, { ...options, classes: task.newClasses }) }
+      : { language: await engine.loadModel(packed, options), classifier: null };
+    const model: TrainableModel = loaded.language === null ? loaded.classifier : loaded.language;
+    const fresh = loaded.classifier ? newClassifier(loaded.classifier, spec.seed) : new Map();
+    if (task) await this.#phase('loading_data', headMessage(task));
     const binding = bindingOf(spec, dataset.sha256, engine.operators.kind);
     const exportsBest = spec.row_sparse.export === 'best';
     const found = await findCheckpoint(this.store, this.start.resume_from, binding, model.linears, this.workDir, exportsBest);
-    const begun = found.state ?? (await warmStart(this.store, spec, model.linears, this.workDir));
+    const begun = found.state ?? (await warmStart(this.store, spec, model.linears, this.workDir, fresh));
     await stopHere(stop);
 
     const choice = { store: this.store, spec, engine, model, examples: dataset.train.examples, workDir: this.workDir, signal: stop.signal };
@@ -125,7 +137,8 @@ class AttemptRun {
     const phase = (message: string) => this.#phase('scoring', message);
     const plan = begun
       ? planFromIndices(model, begun.indices, begun.columns, begun.biases)
-      : await chooseRows({ ...choice, clock, log, phase });
+      : await withRows(engine, model, fresh, () => chooseRows({ ...choice, clock, log, phase }));
+    const start = begun?.buffers ?? (fresh.size > 0 ? stacksOf(startingRows(plan, fresh), model.linears).buffers : undefined);
     if (begun && !found.state) await storeSelection(this.store, spec, plan);
     await this.#send({
       type: 'planned',
@@ -140,10 +153,13 @@ class AttemptRun {
       this.#step = found.state?.step ?? 0;
       await this.#send({ type: 'resumed', step: this.#step, rejected: [...found.rejected] });
     }
-    const sampling = { spec, text, stop, send: (message: FromTrainer) => this.#send(message) };
+    const ask = async (when: SampleTime, step: number) => {
+      if (loaded.language === null || 'pairs' in text) return;
+      await answer(when, step, loaded.language, prompts, { spec, text, stop, send: (message) => this.#send(message) });
+    };
     if (!found.state && prompts.length > 0) {
       await this.#phase('sampling', 'The base model answers the sample prompts');
-      await answer('before', 0, model, prompts, sampling);
+      await ask('before', 0);
       await stopHere(stop);
     }
 
@@ -162,7 +178,7 @@ class AttemptRun {
       bestStep: spec.row_sparse.keep_best ? (found.state?.cursor['best_step'] ?? null) : null,
     });
     this.#deleteOldOnes(checkpoints);
-    await this.#phase('training', trainingMessage(dataset));
+    await this.#phase('training', trainingMessage(dataset, task));
     const events = train({
       engine,
       model,
@@ -173,7 +189,7 @@ class AttemptRun {
       hyperparameters: spec.hyperparameters,
       rowSparse: spec.row_sparse,
       resume: found.state ?? undefined,
-      warmStart: begun?.buffers,
+      warmStart: start,
       clock: this.surroundings.clock,
       wantsCheckpoint: () => checkpoints.due(),
       signal: stop.signal,
@@ -187,7 +203,7 @@ class AttemptRun {
           break;
         case 'evaluation':
           await this.#send({ type: 'metric', point: event.point, total_steps: event.totalSteps });
-          if (samplesAt(event, spec)) await answer('during', event.point.step, model, prompts, sampling);
+          if (samplesAt(event, spec)) await ask('during', event.point.step);
           break;
         case 'checkpoint':
           await checkpoints.write(event.state, metricsOf(event.metrics), event.best);
@@ -218,10 +234,15 @@ class AttemptRun {
       applyRows(engine, model, done.rows.delta);
       if (prompts.length > 0) {
         await this.#phase('sampling', 'The tuned model answers the sample prompts');
-        await answer('after', done.rows.step, model, prompts, sampling);
+        await ask('after', done.rows.step);
         await stopHere(stop);
       }
-      return await this.#finish(done, { packed, model, binding }, checkpoints.newest);
+      const { batch_size: batch } = spec.hyperparameters;
+      const valid = { examples: dataset.valid?.examples ?? [], batch, signal: stop.signal };
+      const classifier = task && loaded.classifier ? await classifierAdapter(task, loaded.classifier, packed, valid) : undefined;
+      await stopHere(stop);
+      if (classifier?.evaluation) await this.#phase('evaluating', evaluationMessage(classifier.evaluation));
+      return await this.#finish(done, { packed, model, binding, classifier }, checkpoints.newest);
     }
     throw new EngineError('infra', 'aborted', 'training ended without a result');
   }
@@ -229,7 +250,7 @@ class AttemptRun {
   /** The model holds the rows that become the adapter. */
   async #finish(
     { event, rows: { step, delta, metrics, tunedRows } }: Done,
-    { packed, model, binding }: { packed: PackedModel; model: CausalLM; binding: AdapterInput['binding'] },
+    { packed, model, binding, classifier }: Pick<AdapterInput, 'packed' | 'binding' | 'classifier'> & { model: TrainableModel },
     checkpointSha256: string | null,
   ): Promise<number> {
     await this.#phase('verifying', 'Making the adapter and reading it back');
@@ -242,6 +263,7 @@ class AttemptRun {
       delta,
       tunedRows: tunedRows ?? effectiveRows(model, delta),
       basePrecision: basePrecision(this.start.spec.row_sparse),
+      classifier,
     };
     const prepared = await prepareAdapter(input, join(this.workDir, 'adapter'));
     await stopHere(this.surroundings.stop);

@@ -52,10 +52,12 @@ export function scoresIdentity(spec: JobSpec, examples: readonly EncodedExample[
 /** Of ids and labels: whatever turned the file into tokens is in it. */
 function examplesSha256(examples: readonly EncodedExample[]): string {
   const hash = createHash('sha256');
-  for (const { ids, labels } of examples) {
+  for (const { ids, labels, types, label } of examples) {
     hash.update(Int32Array.of(ids.length));
     hash.update(ids);
     hash.update(labels);
+    if (types) hash.update(types);
+    if (label !== undefined) hash.update(Int32Array.of(label));
   }
   return hash.digest('hex');
 }

@@ -1,8 +1,9 @@
 /** Rows and updates of an earlier adapter or checkpoint as the start of a job. */
 import { join } from 'node:path';
 import { AdapterError, readRows } from '@rowsmith/adapter';
-import type { CheckpointState, JobSpec } from '@rowsmith/contracts';
+import type { CheckpointState, JobSpec, RowDelta } from '@rowsmith/contracts';
 import type { LinearInfo } from '@rowsmith/engine';
+import { withHeadsOf } from './classifier-task.js';
 import { downloadTo, type Objects } from './object-files.js';
 import { stacksOf } from './row-stacks.js';
 import { TrainerError } from './trainer-error.js';
@@ -18,6 +19,8 @@ export async function warmStart(
   spec: JobSpec,
   linears: readonly LinearInfo[],
   workDir: string,
+  /** Heads that this job begins with. */
+  fresh: RowDelta = new Map(),
 ): Promise<Pick<CheckpointState, 'indices' | 'columns' | 'biases' | 'buffers'> | null> {
   if (!spec.warm_start) return null;
   const path = join(workDir, 'warm-start.safetensors');
@@ -28,5 +31,5 @@ export async function warmStart(
     const otherBase = cause.code === 'other_base';
     throw new TrainerError(otherBase ? 'user' : 'infra', otherBase ? 'warm_start_other_base' : cause.code, cause.message, param, { cause });
   });
-  return stacksOf(rows, linears);
+  return stacksOf(withHeadsOf(rows, linears, fresh), linears);
 }

@@ -14,6 +14,7 @@ export type {
 } from './models/causal-lm.js';
 export type { CausalLMOptions } from './models/decoder.js';
 export type { ClassifierOptions } from './models/encoder.js';
+export { isHead } from './models/encoder-layout.js';
 export { partsOf, type TrainedPart } from './models/parts.js';
 export { type Quantization, quantizationOf } from './quant/formats.js';
 export { type AppliedRows, applyRows, effectiveRows, type RowValues, removeRows } from './rows/apply-rows.js';
