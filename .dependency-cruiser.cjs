@@ -60,7 +60,7 @@ const owners = [
   { name: 'hugging-face', library: '(@huggingface|tokenizers)/', rooms: ['packages/hf'] },
   { name: 'fastify', library: '@?fastify/', rooms: ['apps/api'] },
   { name: 'webhooks', library: '(standardwebhooks|undici|ipaddr\\.js)/', rooms: ['packages/webhooks'] },
-  { name: 'telemetry', library: '(pino|prom-client)/', rooms: ['packages/telemetry'] },
+  { name: 'telemetry', library: '(pino|prom-client|@opentelemetry)/', rooms: ['packages/telemetry'] },
 ];
 
 /** Tests, and what only tests use (folders named `testing`). */

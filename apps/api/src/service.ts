@@ -10,6 +10,7 @@ import {
   createWebhookStore,
   createWorkerStore,
   openDatabase,
+  serviceFigures,
   startEventNotifier,
 } from '@rowsmith/db';
 import { createWakeQueue } from '@rowsmith/queue';
@@ -96,7 +97,7 @@ export async function openService(env: ApiEnv, log: Logger, options: ServiceOpti
       jobs: createJobStore(database),
       objects,
     };
-    const metrics = createHttpMetrics();
+    const metrics = createHttpMetrics(() => serviceFigures(database, workerSilenceMs));
     const loop = startControlLoop(
       { ...stores, dispatch, queue, log, tidy: (batch) => sweep(stores, batch) },
       { staleMs: env.staleMs, ...options.control },

@@ -9,6 +9,7 @@ export { createJobStore } from './job-store.js';
 export { MigrationError, migrateDatabase } from './migrate.js';
 export { createProjectStore } from './project-store.js';
 export { createReferenceStore } from './reference-store.js';
+export { serviceFigures } from './service-figures.js';
 export { createTrackingStore } from './tracking-store.js';
 export { createUploadStore } from './upload-store.js';
 export { createWebhookStore } from './webhook-store.js';

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client';
+import { addServiceMetrics, type ServiceFigures } from './service-metrics.js';
 
 export interface HttpSample {
   readonly method: string;
@@ -13,7 +14,8 @@ export interface HttpMetrics {
   text(): Promise<string>;
 }
 
-export function createHttpMetrics(): HttpMetrics {
+/** `figures`: what the tables say of the whole installation. */
+export function createHttpMetrics(figures: () => Promise<ServiceFigures>): HttpMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const duration = new Histogram({
@@ -23,6 +25,7 @@ export function createHttpMetrics(): HttpMetrics {
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
     registers: [registry],
   });
+  addServiceMetrics(registry, figures);
   return {
     observe: ({ method, route, status, seconds }) => duration.observe({ method, route, status: String(status) }, seconds),
     text: () => registry.metrics(),
