@@ -71,7 +71,8 @@ const rowSparseDraw: fc.Arbitrary<Partial<RowSparseConfig>> = fc
     weight_decay: pick(0, 0.1),
     eval_every_steps: pick(0, 1, 2),
     keep_best: fc.boolean(),
-    early_stopping_patience: pick(0, 1, 2),
+    early_stopping_patience: pick(0, 1, 2, 3),
+    early_stopping_min_delta: pick(0, 0.2),
   })
   .map(allowed);
 
