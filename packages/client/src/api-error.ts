@@ -1,5 +1,19 @@
 import type { ApiErrorBody } from '@rowsmith/contracts';
 
+/**
+ * What a caller does about it: `authentication` (no or a wrong key), `permission` (the key may not), `not_found`, `conflict` (with the state of things: try
+ * later or never), `invalid_request` (change it), `rate_limited` (wait), `server` (not the caller's fault; try again).
+ */
+export type ApiErrorKind = 'authentication' | 'permission' | 'not_found' | 'conflict' | 'invalid_request' | 'rate_limited' | 'server';
+
+const kinds: Readonly<Record<number, ApiErrorKind>> = {
+  401: 'authentication',
+  403: 'permission',
+  404: 'not_found',
+  409: 'conflict',
+  429: 'rate_limited',
+};
+
 /** The API refused a request, or failed. `message` is the API's own. */
 export class RowsmithApiError extends Error {
   override readonly name = 'RowsmithApiError';
@@ -13,6 +27,15 @@ export class RowsmithApiError extends Error {
     message: string,
   ) {
     super(message);
+  }
+
+  get kind(): ApiErrorKind {
+    return kinds[this.status] ?? (this.status >= 500 ? 'server' : 'invalid_request');
+  }
+
+  /** The same request may pass later. */
+  get retryable(): boolean {
+    return this.kind === 'rate_limited' || this.kind === 'server';
   }
 }
 

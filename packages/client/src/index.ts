@@ -1,5 +1,10 @@
-export { RowsmithApiError } from './api-error.js';
-export { createRowsmithClient, type ListOf, type PageOptions, type RowsmithClient, type RowsmithClientOptions } from './client.js';
+export { type ApiErrorKind, RowsmithApiError } from './api-error.js';
+export { type ListOf, listAll, type PageOptions } from './calls.js';
+export { createRowsmithClient, type RowsmithClient, type RowsmithClientOptions } from './client.js';
+export type { FileReportOptions, ListFilesOptions } from './files.js';
 export type { components, paths } from './generated/api.js';
+export { advance, type JobProgress, noProgress, secondsLeft } from './job-progress.js';
+export type { ListJobsOptions, SendOnce, WaitOptions } from './jobs.js';
+export type { WebhookEndpointChanges, WebhookEndpointOptions } from './service.js';
 export type { StreamEventsOptions } from './stream-events.js';
 export type { UploadOptions } from './upload.js';

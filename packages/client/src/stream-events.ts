@@ -2,6 +2,7 @@
 import type { JobEvent } from '@rowsmith/contracts';
 import { RowsmithApiError, requireOk } from './api-error.js';
 import type { Http } from './http.js';
+import { pause } from './pause.js';
 import { parseServerSentEvents } from './sse-parser.js';
 
 export interface StreamEventsOptions {
@@ -16,22 +17,8 @@ export interface StreamEventsOptions {
 const silenceMs = 60_000;
 const maxWaitMs = 10_000;
 
-const pause = (ms: number, signal: AbortSignal | undefined) =>
-  new Promise<void>((next, stop) => {
-    const timer = setTimeout(done, ms);
-    function done() {
-      signal?.removeEventListener('abort', aborted);
-      next();
-    }
-    function aborted() {
-      clearTimeout(timer);
-      stop(signal?.reason);
-    }
-    signal?.addEventListener('abort', aborted, { once: true });
-  });
-
 /** Worth another try: the network, an overloaded or restarting server. A refusal is not. */
-const isTransient = (error: unknown) => !(error instanceof RowsmithApiError) || error.status === 429 || error.status >= 500;
+const isTransient = (error: unknown) => !(error instanceof RowsmithApiError) || error.retryable;
 
 /** The chunks of a body; throws after `silenceMs` without one. */
 async function* chunks(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
