@@ -62,6 +62,11 @@ test('rowsmith jobs create --watch, jobs get, adapters pull', async () => {
   expect(rows.filter((r) => /^[123],\d/.test(r))).toHaveLength(3);
 
   const out = join(first.dataDir, 'adapter');
+  const verified = await rowsmith(['verify', id, ...data]);
+  expect(verified.code, verified.stdout).toBe(0);
+  expect(verified.stdout).toMatch(/^ok +adapter: rows of the checkpoint/m);
+  expect(verified.stdout).not.toMatch(/^(BROKEN|unchecked)/m);
+
   const pulled = await rowsmith(['adapters', 'pull', id, ...data, '--out', out]);
   expect(pulled.code).toBe(0);
   expect(await readdir(out)).toEqual(

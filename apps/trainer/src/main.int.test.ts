@@ -2,7 +2,17 @@
 import { mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AdapterManifest, type JobSpec, parseAs, type TrainerStart, trainerExit } from '@rowsmith/contracts';
+import {
+  AdapterManifest,
+  CheckpointManifest,
+  canonicalJson,
+  configIdentity,
+  dataIdentity,
+  type JobSpec,
+  parseAs,
+  type TrainerStart,
+  trainerExit,
+} from '@rowsmith/contracts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sha256Of } from './object-files.js';
 import { adapterFiles, attempt, type Ended, resumeFrom } from './testing/attempt.js';
@@ -81,6 +91,40 @@ describe('an undisturbed attempt', () => {
         'tokenizer_config.json',
       ]),
     );
+  });
+});
+
+describe('the chain', () => {
+  const manifestOf = async (key: string) => parseAs(CheckpointManifest, JSON.parse(await readFile(join(root, key), 'utf8')), 'manifest');
+  const adapterOf = async ({ manifest_key }: { manifest_key: string }) =>
+    parseAs(AdapterManifest, JSON.parse(await readFile(join(root, manifest_key), 'utf8')), 'manifest');
+  const rowsIn = ({ files }: { files: readonly { name: string; sha256: string }[] }) =>
+    files.find(({ name }) => name === 'rows.safetensors')?.sha256;
+
+  it("each checkpoint names its predecessor's manifest, the adapter the last one's; its rows are that checkpoint's, byte for byte", async () => {
+    const saved = whole.all('checkpoint');
+    const manifests = await Promise.all(saved.map(({ manifest_key }) => manifestOf(manifest_key)));
+    expect(manifests.map(({ previous_sha256 }) => previous_sha256)).toEqual([null, ...saved.slice(0, -1).map((of) => of.manifest_sha256)]);
+    const adapter = await adapterOf(whole.one('done'));
+    expect(adapter.checkpoint_sha256).toBe(saved.at(-1)?.manifest_sha256);
+    expect(rowsIn(adapter)).toBe(rowsIn(manifests[3] as CheckpointManifest));
+    for (const { config_sha256, base_sha256, data_sha256, job_id } of manifests)
+      expect(adapter).toMatchObject({ config_sha256, base_sha256, data_sha256, job_id });
+    expect(adapter.config_sha256).toBe(sha256Of(canonicalJson(configIdentity(spec))));
+    const { tokenizer_sha256 } = JSON.parse(await readFile(join(modelDir, 'index.json'), 'utf8')) as { tokenizer_sha256: string };
+    expect(adapter.data_sha256).toBe(sha256Of(canonicalJson(dataIdentity(spec, tokenizer_sha256))));
+  });
+
+  it('goes on over attempts, and ends at the same rows', async () => {
+    const resumed = await attempt(start(11, { resume_from: resumeFrom(whole).slice(2) }));
+    const [first] = resumed.all('checkpoint');
+    const from = whole.all('checkpoint')[1];
+    expect((await manifestOf(first?.manifest_key ?? '')).previous_sha256).toBe(from?.manifest_sha256);
+    const adapter = await adapterOf(resumed.one('done'));
+    expect(adapter.checkpoint_sha256).toBe(resumed.all('checkpoint').at(-1)?.manifest_sha256);
+    expect(rowsIn(adapter)).toBe(rowsIn(await adapterOf(whole.one('done'))));
+    const onlyExport = await attempt(start(12, { resume_from: resumeFrom(whole) }));
+    expect((await adapterOf(onlyExport.one('done'))).checkpoint_sha256).toBe(whole.all('checkpoint').at(-1)?.manifest_sha256);
   });
 });
 
