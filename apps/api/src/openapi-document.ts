@@ -26,6 +26,8 @@ export async function describe(): Promise<Record<string, unknown>> {
       uploads: uncalled('uploads'),
       jobs: uncalled('jobs'),
       keys: uncalled('keys'),
+      projects: uncalled('projects'),
+      audit: uncalled('audit'),
       dispatch: uncalled('dispatch'),
       notifier: uncalled('notifier'),
       objects: uncalled('objects'),

@@ -4,7 +4,17 @@ import helmet from '@fastify/helmet';
 import multipart from '@fastify/multipart';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import underPressure from '@fastify/under-pressure';
-import type { ApiKeyStore, EventNotifier, FileStore, JobRecord, JobStore, ObjectStore, UploadStore } from '@rowsmith/core';
+import type {
+  ApiKeyStore,
+  AuditStore,
+  EventNotifier,
+  FileStore,
+  JobRecord,
+  JobStore,
+  ObjectStore,
+  ProjectStore,
+  UploadStore,
+} from '@rowsmith/core';
 import Fastify, { type FastifyReply, type FastifyServerOptions, LogController } from 'fastify';
 import { type ResultFileDeps, withResultFile } from './control/result-file.js';
 import { fileRoutes } from './files/file-routes.js';
@@ -12,12 +22,15 @@ import { uploadRoutes } from './files/upload-routes.js';
 import { type FleetDeps, fleetRoutes } from './fleet/fleet-routes.js';
 import { type HealthDeps, healthRoutes } from './health/health-routes.js';
 import { unavailable } from './http/api-error.js';
+import { keepAuditLog } from './http/audit-log.js';
 import { requireApiKey } from './http/auth.js';
 import { answerClientError } from './http/client-error.js';
 import { sendFailure, useErrorHandler } from './http/error-handler.js';
 import { describeApi, requestBodies } from './http/openapi.js';
 import { makeRateLimiter } from './http/rate-limit.js';
 import { echoRequestId, requestId } from './http/request-id.js';
+import { requireDeclaredAccess } from './http/route-access.js';
+import { traceRequests } from './http/request-traces.js';
 import { recordRoutes } from './http/route-table.js';
 import { type Api, openAiPaths, shortPaths } from './http/routes.js';
 import { useStrictValidation } from './http/validation.js';
@@ -32,6 +45,9 @@ import type { StreamTiming } from './jobs/sse.js';
 import type { BaseModels } from './models/base-models.js';
 import { modelRoutes } from './models/model-routes.js';
 import type { TokenCounter } from './models/token-counter.js';
+import { apiKeyRoutes } from './organization/api-key-routes.js';
+import { auditRoutes } from './organization/audit-routes.js';
+import { projectRoutes } from './organization/project-routes.js';
 import { verifyRoutes } from './verify/verify-routes.js';
 import { type WebhookDeps, webhookRoutes } from './webhooks/webhook-routes.js';
 
@@ -39,7 +55,9 @@ export interface ServerDeps extends Omit<HealthDeps, 'closing'> {
   readonly files: FileStore;
   readonly uploads: UploadStore;
   readonly jobs: JobStore;
-  readonly keys: Pick<ApiKeyStore, 'findByHash'>;
+  readonly keys: ApiKeyStore;
+  readonly projects: ProjectStore;
+  readonly audit: AuditStore;
   readonly dispatch: ResultFileDeps['dispatch'];
   readonly notifier: EventNotifier;
   readonly objects: ObjectStore;
@@ -105,6 +123,8 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
   app.server.requestTimeout = 0;
 
   const table = recordRoutes(app);
+  traceRequests(app);
+  requireDeclaredAccess(app);
   useErrorHandler(app, table);
   useStrictValidation(app, requestBodies);
   echoRequestId(app);
@@ -127,6 +147,7 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
     },
   });
   requireApiKey(app, deps.keys, options.pepper, await makeRateLimiter(app, options.requestsPerMinute ?? defaults.requestsPerMinute));
+  keepAuditLog(app, deps.audit);
   await app.register(multipart);
   await describeApi(app, options.version);
   app.addHook('onResponse', async (request, reply) => {
@@ -167,6 +188,9 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
     verifyRoutes(app, { jobs, objects, models, closing: closing.signal }, paths);
     modelRoutes(app, { models, jobs }, paths);
     fleetRoutes(app, deps.fleet, paths);
+    projectRoutes(app, { projects: deps.projects }, paths);
+    apiKeyRoutes(app, { projects: deps.projects, keys: deps.keys, pepper: options.pepper }, paths);
+    auditRoutes(app, { audit: deps.audit }, paths);
     webhookRoutes(app, { ...deps.webhooks, pepper: options.pepper }, paths);
   }
   healthRoutes(app, { probes: deps.probes, metricsText: deps.metricsText, closing: closing.signal });

@@ -1,9 +1,11 @@
 /** The API process put together: real stores, queue, object store, server and control loop. Whoever opens it closes it. */
 import {
   createApiKeyStore,
+  createAuditStore,
   createDispatchStore,
   createFileStore,
   createJobStore,
+  createProjectStore,
   createReferenceStore,
   createTrackingStore,
   createUploadStore,
@@ -118,6 +120,8 @@ export async function openService(env: ApiEnv, log: Logger, options: ServiceOpti
       {
         ...stores,
         keys,
+        projects: createProjectStore(database),
+        audit: createAuditStore(database),
         dispatch,
         notifier,
         models: baseModelsIn(env.modelsDir),

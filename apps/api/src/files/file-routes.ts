@@ -82,7 +82,7 @@ export const fileRoutes: Routes<FileDeps> = (app, deps, prefix) => {
         description: 'Validated while it arrives; a file with bad lines is refused with every line named, and nothing is kept of it.',
         response: { 200: json('The stored file', named(FileObject, 'File')), ...failures(413, 415) },
       },
-      config: { multipartForm: formSchema },
+      config: { scope: 'files:write', action: 'file.created', multipartForm: formSchema },
     },
     async (request, reply) => {
       try {
@@ -97,6 +97,7 @@ export const fileRoutes: Routes<FileDeps> = (app, deps, prefix) => {
   app.get(
     prefix.files,
     {
+      config: { scope: 'files:read' },
       schema: {
         tags: ['files'],
         summary: 'List files',
@@ -114,6 +115,7 @@ export const fileRoutes: Routes<FileDeps> = (app, deps, prefix) => {
   app.get(
     `${prefix.files}/:id`,
     {
+      config: { scope: 'files:read' },
       schema: {
         tags: ['files'],
         summary: 'Get a file',
@@ -131,6 +133,7 @@ export const fileRoutes: Routes<FileDeps> = (app, deps, prefix) => {
   app.get(
     `${prefix.files}/:id/report`,
     {
+      config: { scope: 'files:read' },
       schema: {
         tags: ['files'],
         summary: 'What was found in a file',
@@ -165,6 +168,7 @@ export const fileRoutes: Routes<FileDeps> = (app, deps, prefix) => {
   app.delete(
     `${prefix.files}/:id`,
     {
+      config: { scope: 'files:write', action: 'file.deleted' },
       schema: {
         tags: ['files'],
         summary: 'Delete a file',
@@ -186,6 +190,7 @@ export const fileRoutes: Routes<FileDeps> = (app, deps, prefix) => {
   app.get(
     `${prefix.files}/:id/content`,
     {
+      config: { scope: 'files:read' },
       schema: {
         tags: ['files'],
         summary: "A file's content",

@@ -25,6 +25,7 @@ export const uploadRoutes: Routes<UploadPartDeps> = (app, deps, prefix) => {
   app.post(
     prefix.uploads,
     {
+      config: { scope: 'files:write', action: 'upload.created' },
       schema: {
         tags: ['files'],
         summary: 'Announce an upload in parts',
@@ -64,7 +65,7 @@ export const uploadRoutes: Routes<UploadPartDeps> = (app, deps, prefix) => {
         params: UploadParams,
         response: { 200: json('The part', named(UploadPartObject, 'UploadPart')), ...failures(404, 413, 415) },
       },
-      config: { multipartForm: partForm },
+      config: { scope: 'files:write', action: 'upload.part_added', multipartForm: partForm },
     },
     async (request, reply) => {
       try {
@@ -80,6 +81,7 @@ export const uploadRoutes: Routes<UploadPartDeps> = (app, deps, prefix) => {
   app.post(
     `${prefix.uploads}/:id/complete`,
     {
+      config: { scope: 'files:write', action: 'upload.completed' },
       schema: {
         tags: ['files'],
         summary: 'Make a file of the parts',
@@ -99,6 +101,7 @@ export const uploadRoutes: Routes<UploadPartDeps> = (app, deps, prefix) => {
   app.post(
     `${prefix.uploads}/:id/cancel`,
     {
+      config: { scope: 'files:write', action: 'upload.cancelled' },
       schema: {
         tags: ['files'],
         summary: 'Cancel an upload',

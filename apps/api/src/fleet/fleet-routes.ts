@@ -42,6 +42,7 @@ export const fleetRoutes: Routes<FleetDeps> = (app, { workers, workerSilenceMs }
   app.get(
     `${fleet}/workers`,
     {
+      config: { scope: 'metrics:read' },
       schema: {
         ...{ tags, summary: 'Workers of the last day, those alive first' },
         response: { 200: json('Workers', listOf(WorkerObject)), ...failures() },
@@ -56,6 +57,7 @@ export const fleetRoutes: Routes<FleetDeps> = (app, { workers, workerSilenceMs }
   app.get(
     `${fleet}/slots`,
     {
+      config: { scope: 'metrics:read' },
       schema: {
         ...{ tags, summary: 'How many jobs a device class should be able to run', querystring: SlotsQuery },
         description: 'For autoscalers: KEDA reads `slots` (infra/kubernetes).',

@@ -73,6 +73,7 @@ export function healthRoutes(app: Api, deps: HealthDeps): void {
   app.get(
     '/metrics',
     {
+      config: { scope: 'metrics:read' },
       schema: {
         tags: ['service'],
         summary: 'Metrics for Prometheus',

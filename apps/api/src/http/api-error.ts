@@ -1,6 +1,10 @@
 /** The failures a client may see: HTTP status, OpenAI's four keys, and what its SDK should do next. */
+import type { QuotaExceededError } from '@rowsmith/core';
+
 export interface ApiErrorDetails {
   readonly message: string;
+  /** By the status if not given. */
+  readonly type?: string;
   readonly code?: string | null;
   /** JSON path of the field at fault, e.g. `method.supervised.hyperparameters.n_epochs`. */
   readonly param?: string | null;
@@ -16,6 +20,7 @@ const typeOf = (status: number): string => {
 
 export class ApiError extends Error {
   override readonly name = 'ApiError';
+  readonly type: string;
   readonly code: string | null;
   readonly param: string | null;
   readonly headers: Readonly<Record<string, string>>;
@@ -24,6 +29,7 @@ export class ApiError extends Error {
     details: ApiErrorDetails,
   ) {
     super(details.message);
+    this.type = details.type ?? typeOf(statusCode);
     this.code = details.code ?? null;
     this.param = details.param ?? null;
     this.headers = details.headers ?? {};
@@ -31,7 +37,7 @@ export class ApiError extends Error {
 
   /** The wire form; all four keys are always there. */
   body() {
-    return { error: { message: this.message, type: typeOf(this.statusCode), param: this.param, code: this.code } };
+    return { error: { message: this.message, type: this.type, param: this.param, code: this.code } };
   }
 }
 
@@ -47,6 +53,22 @@ export const conflict = (message: string, code: string, param: string | null = n
 /** An action that the object's state rules out for good. */
 export const notPossible = (message: string, code: string, param: string | null = null) =>
   new ApiError(400, { message, code, param, headers: noRetry });
+
+const quotaNames = {
+  queued_jobs: 'queued jobs',
+  storage_bytes: 'bytes of files',
+  device_seconds_per_month: 'seconds of device time a month',
+} as const satisfies Record<QuotaExceededError['quota'], string>;
+
+/** SDKs retry a 429 twice; this one helps only when something has been used less or the quota is raised. */
+export const quotaExceeded = ({ quota, limit, used }: QuotaExceededError) =>
+  new ApiError(429, {
+    type: 'insufficient_quota',
+    code: 'quota_exceeded',
+    message: `You exceeded your project's quota: it may have ${limit} ${quotaNames[quota]}, and ${used} are used.`,
+    param: quota,
+    headers: noRetry,
+  });
 
 export const noSuchFile = (id: string) => notFound(`No such file: '${id}'.`, 'file_not_found', 'id');
 export const noSuchJob = (id: string) => notFound(`No such fine-tuning job: '${id}'.`, 'job_not_found');

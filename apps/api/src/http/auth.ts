@@ -3,19 +3,16 @@
  * random, so a slow password hash would buy nothing); the look-up by HMAC reveals nothing about a key through its timing.
  */
 import { createHmac } from 'node:crypto';
-import type { ApiKeyRecord, ApiKeyStore } from '@rowsmith/core';
+import type { ApiKeyStore, AuthenticatedKey } from '@rowsmith/core';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from './api-error.js';
 import type { RateLimiter } from './rate-limit.js';
+import { requireScope } from './route-access.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Set by the auth hook on every route that is not public. */
-    apiKey: ApiKeyRecord | null;
-  }
-  interface FastifyContextConfig {
-    /** Answers without an API key. */
-    public?: boolean;
+    apiKey: AuthenticatedKey | null;
   }
 }
 
@@ -37,22 +34,26 @@ const missing = () =>
 const wrong = () =>
   new ApiError(401, { message: 'Incorrect API key provided.', code: 'invalid_api_key', headers: { 'www-authenticate': 'Bearer' } });
 
-/** Refuses what has no valid key (401) or asks too often (429), before the body is read. */
+/** Refuses what has no valid key (401), asks too often (429) or is not allowed to (403), before the body is read. */
 export function requireApiKey(app: FastifyInstance, keys: Pick<ApiKeyStore, 'findByHash'>, pepper: string, limit: RateLimiter): void {
   app.decorateRequest('apiKey', null);
-  app.addHook('onRequest', async (request) => {
-    if (request.routeOptions.config.public) return;
+  app.addHook('onRequest', async (request, reply) => {
+    const { public: open, scope } = request.routeOptions.config;
+    if (open) return;
     const key = keyOf(request.headers);
     if (key !== null) request.apiKey = await keys.findByHash(hashApiKey(pepper, key));
-    // Wrong keys count against their address, or guessing would be free; a good key from the same address is not held back.
-    await limit(request, request.apiKey === null ? `address ${request.ip}` : `key ${request.apiKey.id}`);
+    await limit(request, reply, request.apiKey);
     if (key === null) throw missing();
     if (request.apiKey === null) throw wrong();
+    // Unknown URLs have none: they are a 404 for every key.
+    if (scope !== undefined) requireScope(request, scope);
   });
 }
 
-/** The caller's project; every store method takes it. */
-export function projectOf(request: FastifyRequest) {
+export function callerOf(request: FastifyRequest): AuthenticatedKey {
   if (request.apiKey === null) throw new Error(`${request.routeOptions.url ?? request.url} needs an API key but is declared public`);
-  return request.apiKey.projectId;
+  return request.apiKey;
 }
+
+/** The caller's project; every store method takes it. */
+export const projectOf = (request: FastifyRequest) => callerOf(request).projectId;

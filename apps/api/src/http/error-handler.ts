@@ -1,6 +1,9 @@
 /** Every failure leaves in OpenAI's shape, whichever layer it comes from; a 5xx never tells what happened inside. */
+import { QuotaExceededError } from '@rowsmith/core';
+import { isDatabaseUnavailable } from '@rowsmith/db';
+import { StorageError } from '@rowsmith/storage';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { ApiError } from './api-error.js';
+import { ApiError, quotaExceeded, unavailable } from './api-error.js';
 import type { RouteTable } from './route-table.js';
 
 /** Faults that Fastify and its plugins find before our handlers run. */
@@ -22,6 +25,10 @@ const known: Readonly<Record<string, (error: FastifyError) => ApiError>> = {
 
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
+  if (error instanceof QuotaExceededError) return quotaExceeded(error);
+  // What we lean on is away for a moment, killed or restarted: the same request works when it is back.
+  if (isDatabaseUnavailable(error)) return unavailable('The database does not answer; try again.');
+  if (error instanceof StorageError) return unavailable('The object store does not answer; try again.');
   const { code, statusCode, message } = (error ?? {}) as Partial<FastifyError>;
   const make = code === undefined ? undefined : known[code];
   if (make) return make(error as FastifyError);
@@ -39,6 +46,7 @@ export function sendFailure(error: unknown, request: FastifyRequest, reply: Fast
   // Faults in the URL are found before any hook has run.
   reply.header('x-request-id', request.id);
   if (failure.statusCode === 500) request.log.error({ err: error }, 'request failed');
+  else if (failure.statusCode === 503 && failure !== error) request.log.warn({ err: error }, 'request failed: try again later');
   return reply
     .code(failure.statusCode)
     .headers(failure.headers)

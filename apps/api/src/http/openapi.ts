@@ -2,6 +2,8 @@
 import swagger from '@fastify/swagger';
 import {
   ApiErrorBody,
+  ApiKeyObject,
+  AuditLogObject,
   CloneJobBody,
   CompleteUploadBody,
   CreateJobBody,
@@ -16,6 +18,8 @@ import {
   MetricPoint,
   ModelDeleted,
   ModelObject,
+  ProjectObject,
+  ProjectUsage,
   UploadObject,
   UploadPartObject,
   Verification,
@@ -43,6 +47,10 @@ const components: Readonly<Record<string, TSchema>> = {
   ModelDeleted,
   Upload: UploadObject,
   UploadPart: UploadPartObject,
+  Project: ProjectObject,
+  ProjectUsage,
+  ProjectApiKey: ApiKeyObject,
+  AuditLog: AuditLogObject,
   Verification,
   VerificationLink,
 };
@@ -124,13 +132,16 @@ export async function describeApi(app: FastifyInstance, version: string): Promis
         { name: 'models', description: 'Base models and fine-tuned ones' },
         { name: 'fleet', description: 'Workers, and how many there should be' },
         { name: 'webhooks', description: 'Servers that are told of job events' },
+        { name: 'organization', description: 'Projects, their API keys and quotas, and the audit log' },
         { name: 'service', description: 'Health, metrics and this document' },
       ],
     },
     transform: ({ schema, url, route }) => {
-      const { multipartForm, queryObjects } = route.config ?? {};
+      const { multipartForm, queryObjects, scope } = route.config ?? {};
+      // 3.1 lets every kind of scheme list what the caller needs.
+      const security = scope === undefined ? {} : { security: [{ bearer: [scope] }, { apiKey: [scope] }] };
       const form = multipartForm === undefined ? {} : { consumes: ['multipart/form-data'], body: multipartForm };
-      return { url, schema: { ...schema, ...form, ...(queryObjects === undefined ? {} : { [queryObjectsKey]: queryObjects }) } };
+      return { url, schema: { ...schema, ...security, ...form, ...(queryObjects === undefined ? {} : { [queryObjectsKey]: queryObjects }) } };
     },
     refResolver: { buildLocalReference: (json, _base, _fragment, i) => (typeof json['$id'] === 'string' ? json['$id'] : `def-${i}`) },
     stripBasePath: false,

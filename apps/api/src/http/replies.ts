@@ -10,13 +10,14 @@ const failure = (description: string) => ({ description, content: { 'application
 const meanings = {
   400: 'The request is not valid; `param` names the field.',
   401: 'No API key, or a wrong one.',
+  403: 'The key lacks the scope that this needs.',
   404: 'There is no such object in your project.',
   409: 'The object is in a state that does not allow this; retrying does not help.',
   413: 'The body is larger than the limit.',
   415: 'The content type is not taken here.',
   416: 'The range lies outside the content.',
   422: 'The same `Idempotency-Key` was used with another body.',
-  429: 'Too many requests; see `retry-after`.',
+  429: 'Too many requests, see `retry-after`; or `insufficient_quota`: the project has used up what it may.',
   431: 'The URL and the headers together are too long.',
   500: 'The server had an error.',
   503: 'Something behind the server does not answer, or it is overloaded; see `retry-after`.',
@@ -24,7 +25,7 @@ const meanings = {
 export type FailureStatus = keyof typeof meanings;
 
 /** Failures that any route with a key may return. */
-const always: readonly FailureStatus[] = [400, 401, 429, 431, 500, 503];
+const always: readonly FailureStatus[] = [400, 401, 403, 429, 431, 500, 503];
 
 export function failures(...extra: FailureStatus[]): Record<number, ReturnType<typeof failure>> {
   return Object.fromEntries([...always, ...extra].sort().map((status) => [status, failure(meanings[status])]));

@@ -13,6 +13,7 @@ export interface Prefixes {
   readonly fleet: string;
   readonly webhookEndpoints: string;
   readonly webhookDeliveries: string;
+  readonly organization: string;
 }
 export const openAiPaths: Prefixes = {
   files: '/v1/files',
@@ -22,6 +23,7 @@ export const openAiPaths: Prefixes = {
   fleet: '/v1/fleet',
   webhookEndpoints: '/v1/webhook_endpoints',
   webhookDeliveries: '/v1/webhook_deliveries',
+  organization: '/v1/organization',
 };
 export const shortPaths: Prefixes = {
   files: '/files',
@@ -31,6 +33,7 @@ export const shortPaths: Prefixes = {
   fleet: '/fleet',
   webhookEndpoints: '/webhook_endpoints',
   webhookDeliveries: '/webhook_deliveries',
+  organization: '/organization',
 };
 
 export type Routes<D> = (app: Api, deps: D, prefix: Prefixes) => void;

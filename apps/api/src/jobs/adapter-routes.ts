@@ -53,6 +53,7 @@ export const adapterRoutes: Routes<AdapterDeps> = (app, deps, prefix) => {
   app.get(
     `${prefix.jobs}/:id/adapter`,
     {
+      config: { scope: 'jobs:read' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Download the adapter as one tar',
@@ -84,6 +85,7 @@ export const adapterRoutes: Routes<AdapterDeps> = (app, deps, prefix) => {
   app.get(
     `${prefix.jobs}/:id/adapter/:file`,
     {
+      config: { scope: 'jobs:read' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Download one file of the adapter',

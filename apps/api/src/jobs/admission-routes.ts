@@ -49,6 +49,7 @@ export const admissionRoutes: Routes<AdmissionRouteDeps> = (app, deps, prefix) =
   app.post(
     `${prefix.jobs}/estimate`,
     {
+      config: { scope: 'jobs:read' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Estimate a job',
@@ -64,6 +65,7 @@ export const admissionRoutes: Routes<AdmissionRouteDeps> = (app, deps, prefix) =
   app.post(
     `${prefix.jobs}/:id/start`,
     {
+      config: { scope: 'jobs:write', action: 'job.started' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Start a job that was created with auto_start: false',
@@ -87,6 +89,7 @@ export const admissionRoutes: Routes<AdmissionRouteDeps> = (app, deps, prefix) =
   app.post(
     `${prefix.jobs}/:id/clone`,
     {
+      config: { scope: 'jobs:write', action: 'job.cloned' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Create a job like an earlier one',

@@ -42,6 +42,7 @@ export const eventRoutes: Routes<EventDeps> = (app, deps, prefix) => {
   app.get(
     `${prefix.jobs}/:id/events`,
     {
+      config: { scope: 'jobs:read' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Events of a job',

@@ -54,6 +54,7 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
   app.post(
     prefix.jobs,
     {
+      config: { scope: 'jobs:write', action: 'job.created' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Create a fine-tuning job',
@@ -73,6 +74,7 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
     prefix.jobs,
     {
       config: {
+        scope: 'jobs:read',
         queryObjects: {
           metadata: {
             type: 'object',
@@ -100,6 +102,7 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
   app.get(
     `${prefix.jobs}/:id`,
     {
+      config: { scope: 'jobs:read' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Get a fine-tuning job',
@@ -117,6 +120,7 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
   app.post(
     `${prefix.jobs}/:id/cancel`,
     {
+      config: { scope: 'jobs:write', action: 'job.cancelled' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Cancel a fine-tuning job',
@@ -137,6 +141,7 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
   app.post(
     `${prefix.jobs}/:id/pause`,
     {
+      config: { scope: 'jobs:write', action: 'job.paused' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Pause a fine-tuning job',
@@ -157,6 +162,7 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
   app.post(
     `${prefix.jobs}/:id/resume`,
     {
+      config: { scope: 'jobs:write', action: 'job.resumed' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Resume a paused fine-tuning job',
@@ -180,6 +186,7 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
   app.get(
     `${prefix.jobs}/:id/checkpoints`,
     {
+      config: { scope: 'jobs:read' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Checkpoints of a job',

@@ -37,6 +37,7 @@ export const metricRoutes: Routes<{ readonly jobs: Pick<JobStore, 'get' | 'metri
   app.get(
     `${prefix.jobs}/:id/metrics`,
     {
+      config: { scope: 'jobs:read' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Metrics of a job, by step',

@@ -49,6 +49,7 @@ export const scoresRoutes: Routes<ScoresDeps> = (app, deps, prefix) => {
   app.get(
     `${prefix.jobs}/:id/scores`,
     {
+      config: { scope: 'jobs:read' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Download the scores that chose the rows',

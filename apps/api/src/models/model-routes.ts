@@ -31,6 +31,7 @@ export const modelRoutes: Routes<ModelDeps> = (app, { models, jobs }, prefix) =>
   app.get(
     prefix.models,
     {
+      config: { scope: 'models:read' },
       schema: {
         tags: ['models'],
         summary: 'List models',
@@ -46,6 +47,7 @@ export const modelRoutes: Routes<ModelDeps> = (app, { models, jobs }, prefix) =>
   app.get(
     `${prefix.models}/:id`,
     {
+      config: { scope: 'models:read' },
       schema: {
         tags: ['models'],
         summary: 'Get a model',
@@ -66,6 +68,7 @@ export const modelRoutes: Routes<ModelDeps> = (app, { models, jobs }, prefix) =>
   app.delete(
     `${prefix.models}/:id`,
     {
+      config: { scope: 'models:write', action: 'model.deleted' },
       schema: {
         tags: ['models'],
         summary: 'Delete a fine-tuned model',

@@ -73,6 +73,7 @@ export async function openTestApi(options: TestApiOptions = {}) {
       name: 'other',
       hash: hashApiKey(env.pepper, keys.other),
       last4: keys.other.slice(-4),
+      scopes: ['admin'],
     },
   });
   const worker = { attempts: createAttemptStore(database), objects: await openObjectStore(env.storage) };

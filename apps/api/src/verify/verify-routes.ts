@@ -47,6 +47,7 @@ export const verifyRoutes: Routes<VerifyDeps> = (app, { jobs, objects, models, c
   app.get(
     `${prefix.jobs}/:id/verify`,
     {
+      config: { scope: 'jobs:read' },
       schema: {
         tags: ['fine-tuning'],
         summary: 'Verify the chain of a job',

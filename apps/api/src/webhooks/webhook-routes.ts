@@ -55,6 +55,7 @@ export const webhookRoutes: Routes<WebhookDeps> = (
   app.post(
     path,
     {
+      config: { scope: 'webhooks:write', action: 'webhook_endpoint.created' },
       schema: {
         ...{ tags, summary: 'Tell a server of job events', body: CreateWebhookEndpointBody },
         description: 'Messages are signed as Standard Webhooks: `client.webhooks.unwrap` of the openai SDK verifies them with the secret.',
@@ -84,6 +85,7 @@ export const webhookRoutes: Routes<WebhookDeps> = (
   app.get(
     path,
     {
+      config: { scope: 'webhooks:read' },
       schema: {
         ...{ tags, summary: 'List webhook endpoints', querystring: Query },
         response: { 200: json('Endpoints, newest first', listOf(Endpoint)), ...failures() },
@@ -98,6 +100,7 @@ export const webhookRoutes: Routes<WebhookDeps> = (
   app.get(
     `${path}/:id`,
     {
+      config: { scope: 'webhooks:read' },
       schema: {
         ...{ tags, summary: 'Get a webhook endpoint', params: Params },
         response: { 200: json('The endpoint', Endpoint), ...failures(404) },
@@ -113,6 +116,7 @@ export const webhookRoutes: Routes<WebhookDeps> = (
   app.post(
     `${path}/:id`,
     {
+      config: { scope: 'webhooks:write', action: 'webhook_endpoint.updated' },
       schema: {
         ...{ tags, summary: 'Change a webhook endpoint', params: Params, body: UpdateWebhookEndpointBody },
         response: { 200: json('The endpoint', Endpoint), ...failures(404, 413, 415) },
@@ -131,6 +135,7 @@ export const webhookRoutes: Routes<WebhookDeps> = (
   app.delete(
     `${path}/:id`,
     {
+      config: { scope: 'webhooks:write', action: 'webhook_endpoint.deleted' },
       schema: {
         ...{ tags, summary: 'Delete a webhook endpoint and its log', params: Params },
         response: {
@@ -149,6 +154,7 @@ export const webhookRoutes: Routes<WebhookDeps> = (
   app.post(
     `${path}/:id/rotate_secret`,
     {
+      config: { scope: 'webhooks:write', action: 'webhook_endpoint.secret_rotated' },
       schema: {
         ...{
           tags,
@@ -173,6 +179,7 @@ export const webhookRoutes: Routes<WebhookDeps> = (
   app.post(
     `${path}/:id/test`,
     {
+      config: { scope: 'webhooks:write', action: 'webhook_endpoint.tested' },
       schema: {
         ...{ tags, summary: 'Send a test message', params: Params },
         response: { 200: json('Its delivery', Delivery), ...failures(404, 413, 415) },
@@ -190,6 +197,7 @@ export const webhookRoutes: Routes<WebhookDeps> = (
   app.get(
     `${path}/:id/deliveries`,
     {
+      config: { scope: 'webhooks:read' },
       schema: {
         ...{ tags, summary: 'What was sent to a webhook endpoint', params: Params, querystring: Query },
         response: { 200: json('Deliveries, newest first', listOf(Delivery)), ...failures(404) },
@@ -206,6 +214,7 @@ export const webhookRoutes: Routes<WebhookDeps> = (
   app.post(
     `${webhookDeliveries}/:id/replay`,
     {
+      config: { scope: 'webhooks:write', action: 'webhook_delivery.replayed' },
       schema: {
         ...{ tags, summary: 'Send a webhook message again', params: Params },
         response: { 200: json('The delivery, pending again', Delivery), ...failures(404, 413, 415) },
