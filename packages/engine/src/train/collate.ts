@@ -52,9 +52,13 @@ export function pack(examples: readonly EncodedExample[]): Batch {
   return { size: 1, length, ids, labels, lengths };
 }
 
+/** Without padding that counts: packed, or, classified sequences, padded, since a classifier knows its padding. */
+export const wholeOf = (examples: readonly EncodedExample[]): Batch =>
+  examples[0]?.label === undefined ? pack(examples) : collate(examples);
+
 /** One example needs neither form: it is the batch. Classified sequences are padded whatever is asked. */
 export const batchOf = (examples: readonly EncodedExample[], packing: boolean): Batch =>
-  packing && examples.length > 1 && examples[0]?.label === undefined ? pack(examples) : collate(examples);
+  packing && examples.length > 1 ? wholeOf(examples) : collate(examples);
 
 /**
  * A classified sequence counts once. Of others the positions whose label is predicted: after the shift by one the first label of a sequence has nothing that predicts it.
