@@ -1,5 +1,5 @@
 /**
- * npm run chaos -- --queue redis|postgres --storage fs|s3 --faults 150 --seed 1 [--workers 2] [--steps 30] [--only kill.worker,kill.trainer] [--keep]
+ * npm run chaos -- --queue redis|postgres --storage fs|s3 --faults 150 --seed 1 [--workers 2] [--open-jobs 3] [--steps 30] [--only kill.worker,kill.trainer] [--keep]
  * [--faketime /path/libfaketime.so.1]: breaks a whole installation in every way it knows while jobs run, then judges every job.
  * One JSON line a fault; exit code 1 and the first broken rule when one was broken. Needs the built programs (npx tsc -b).
  */
@@ -14,6 +14,7 @@ const { values } = parseArgs({
     faults: { type: 'string', default: '150' },
     seed: { type: 'string', default: '1' },
     workers: { type: 'string', default: '2' },
+    'open-jobs': { type: 'string', default: '3' },
     steps: { type: 'string', default: '30' },
     only: { type: 'string' },
     keep: { type: 'boolean', default: false },
@@ -35,7 +36,13 @@ const usual = ['/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1', '/usr/li
 const line = (fields) => process.stdout.write(`${JSON.stringify(fields)}\n`);
 const report = await runChaos({
   ...{ queue: values.queue, storage: values.storage, faults: whole('faults'), seed: whole('seed') },
-  ...{ workers: whole('workers'), steps: whole('steps'), keep: values.keep, fakeTime: values.faketime ?? usual ?? null },
+  ...{
+    workers: whole('workers'),
+    openJobs: whole('open-jobs'),
+    steps: whole('steps'),
+    keep: values.keep,
+    fakeTime: values.faketime ?? usual ?? null,
+  },
   ...(values.only ? { only: values.only.split(',') } : {}),
   log: line,
 });

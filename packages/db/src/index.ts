@@ -2,6 +2,7 @@ export { createApiKeyStore } from './api-key-store.js';
 export { createAttemptStore } from './attempt-store.js';
 export { createAuditStore } from './audit-store.js';
 export { type Database, openDatabase } from './database.js';
+export { isDatabaseUnavailable } from './database-unavailable.js';
 export { createDispatchStore, type LeadingDispatchStore } from './dispatch-store.js';
 export { type ListeningNotifier, startEventNotifier } from './event-notifier.js';
 export { createFileStore } from './file-store.js';

@@ -52,16 +52,45 @@ export class PatientClient {
     }
   }
 
-  /** Sequence numbers of a job's live stream, connected again after the last one as browsers do, until the server ends it. */
-  async eventSeqs(jobId: string, until: number, patienceMs = 60_000): Promise<number[]> {
+  /**
+   * Sequence numbers of a job's live stream as it is heard while the job runs: connected again after the last one whenever it breaks, as browsers do.
+   * Ends after the job's last event, or with `signal`.
+   */
+  async follow(jobId: string, signal: AbortSignal): Promise<readonly number[]> {
     const seqs: number[] = [];
-    for (const deadline = performance.now() + patienceMs; performance.now() < deadline && (seqs.at(-1) ?? 0) < until; ) {
-      const last = seqs.at(-1);
-      const answer = await this.once(`/jobs/${jobId}/events`, {
-        headers: { accept: 'text/event-stream', ...(last === undefined ? {} : { 'last-event-id': String(last) }) },
-      });
-      for (const [, seq] of (answer?.body.toString('utf8') ?? '').matchAll(/^id: ?(\d+)$/gm)) seqs.push(Number(seq));
+    while (!signal.aborted) {
+      try {
+        const last = seqs.at(-1);
+        const answer = await fetch(`${this.url}/jobs/${jobId}/events`, {
+          headers: {
+            ...{ authorization: `Bearer ${this.key}`, accept: 'text/event-stream' },
+            ...(last === undefined ? {} : { 'last-event-id': String(last) }),
+          },
+          signal,
+        });
+        if (answer.ok && answer.body !== null && (await hear(answer.body, seqs))) return seqs;
+        await answer.body?.cancel();
+      } catch {
+        // Broken off; what was heard whole counts.
+      }
+      await new Promise((next) => setTimeout(next, 100));
     }
     return seqs;
   }
+}
+
+/** Adds the number of every event that arrives whole. Returns whether the last one of the job was among them. */
+async function hear(body: ReadableStream<Uint8Array>, seqs: number[]): Promise<boolean> {
+  let rest = '';
+  for await (const text of body.pipeThrough(new TextDecoderStream())) {
+    const blocks = (rest + text).split('\n\n');
+    rest = blocks.pop() ?? '';
+    for (const block of blocks) {
+      const seq = /^id: ?(\d+)$/m.exec(block)?.[1];
+      if (seq !== undefined) seqs.push(Number(seq));
+      // Only a finished job's stream says so; one that breaks, or whose server stops, ends without it.
+      if (/^event: ?done$/m.test(block)) return true;
+    }
+  }
+  return false;
 }

@@ -57,7 +57,7 @@ export async function inject(
         const at = fault.target % bytes.byteLength;
         bytes[at] = (bytes[at] ?? 0) ^ (1 << draws.between(0, 7));
         await objects.put(damaged, bytes);
-        Object.assign(what, { damaged, at });
+        Object.assign(what, { damaged, byte: at });
       }
       const pid = await installation.trainerOf(victim.worker);
       if (pid === null) return null;

@@ -15,6 +15,8 @@ export interface AttemptRow {
   readonly epoch: number;
   readonly outcome: string | null;
   readonly errorCode: string | null;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
 }
 export interface EventRow {
   readonly seq: number;
@@ -75,7 +77,7 @@ export class Ledger {
     return {
       ...job,
       attempts: await this.#ask<AttemptRow>(
-        'SELECT epoch, outcome::text AS outcome, error_code AS "errorCode" FROM attempt WHERE job_id = $1 ORDER BY epoch',
+        'SELECT epoch, outcome::text AS outcome, error_code AS "errorCode", (extract(epoch FROM started_at) * 1000)::float8 AS "startedAt" FROM attempt WHERE job_id = $1 ORDER BY epoch',
         [jobId],
       ),
       events: await this.#ask<EventRow>('SELECT seq, type, message FROM event WHERE job_id = $1 ORDER BY seq', [jobId]),

@@ -36,6 +36,11 @@ export interface ChaosReport {
   readonly attempts: number;
   readonly seconds: number;
   readonly faultsPerMinute: number;
+  /**
+   * From kill -9 of a worker or trainer to the start of the job's next attempt, milliseconds. With more open jobs than workers it holds the waiting for
+   * a place as well.
+   */
+  readonly recovery: { readonly kills: number; readonly medianMs: number; readonly longestMs: number };
   /** In the order of time. */
   readonly violations: readonly Violation[];
   /** Where everything lies, if it was kept. */
@@ -71,8 +76,12 @@ class Chaos {
   readonly #healing = new Set<Promise<void>>();
   /** Parts and workers that a fault still holds. */
   readonly #held = new Set<string>();
-  readonly #jobs: string[] = [];
+  /** In the order of posting, each with what a client heard of it. */
+  readonly #jobs = new Map<string, Promise<readonly number[]>>();
+  readonly #listening = new AbortController();
   readonly #began = performance.now();
+  readonly #kills: { readonly job: string; readonly epoch: number; readonly at: number }[] = [];
+  readonly #recoveries: number[] = [];
   #index = -1;
   #made = 0;
   #clockFaults = 0;
@@ -116,23 +125,30 @@ class Chaos {
       faultSeconds = (performance.now() - began) / 1_000;
       await this.#untilSettled();
       await watching();
-      for (const id of this.#jobs) attempts += await this.#judge(id, expected);
+      setTimeout(() => this.#listening.abort(), this.#patienceMs).unref();
+      for (const [id, heard] of this.#jobs) attempts += await this.#judge(id, await heard, expected);
       const stored = (await this.#installation.ledger.jobs()).length;
       // The undisturbed one is there too.
-      if (stored !== this.#jobs.length + 1)
-        this.#violated({ rule: 'a repeated POST makes no second job', found: `${stored} jobs for ${this.#jobs.length + 1} keys` });
+      if (stored !== this.#jobs.size + 1)
+        this.#violated({ rule: 'a repeated POST makes no second job', found: `${stored} jobs for ${this.#jobs.size + 1} keys` });
     } catch (error) {
       this.#violated({ rule: 'the run comes to its end', found: error instanceof Error ? error.message : String(error) });
     } finally {
-      await Promise.allSettled(this.#healing);
+      this.#listening.abort();
+      await Promise.allSettled([...this.#healing, ...this.#jobs.values()]);
       for (const violation of await this.#installation.stop()) this.#violated(violation);
     }
     const keep = this.options.keep === true && this.#violations.length > 0;
     if (!keep) await rm(this.folder, { recursive: true, force: true });
     return {
-      ...{ faults: this.#made, byKind: this.#byKind, jobs: this.#jobs.length, attempts },
+      ...{ faults: this.#made, byKind: this.#byKind, jobs: this.#jobs.size, attempts },
       seconds: Math.round((performance.now() - this.#began) / 1_000),
       faultsPerMinute: Math.round((this.#made / Math.max(1, faultSeconds)) * 600) / 10,
+      recovery: {
+        kills: this.#recoveries.length,
+        medianMs: this.#recoveries.sort((a, b) => a - b)[Math.floor(this.#recoveries.length / 2)] ?? 0,
+        longestMs: this.#recoveries.at(-1) ?? 0,
+      },
       ...{ violations: this.#violations, folder: keep ? this.folder : null },
     };
   }
@@ -194,7 +210,10 @@ class Chaos {
     const failed = jobs.find(({ status }) => status === 'failed' || status === 'cancelled');
     if (failed) this.#violated({ rule: 'ends succeeded', found: `${failed.status}: ${failed.errorCode}`, job: failed.id });
     const missing = openJobs - jobs.filter(({ status }) => !settled.includes(status)).length;
-    for (let i = 0; i < missing; i++) this.#jobs.push(await this.#post(String(this.#jobs.length)));
+    for (let i = 0; i < missing; i++) {
+      const id = await this.#post(String(this.#jobs.size));
+      this.#jobs.set(id, this.#client.follow(id, this.#listening.signal));
+    }
   }
 
   async #faults(): Promise<void> {
@@ -222,6 +241,7 @@ class Chaos {
     this.#made += 1;
     this.#byKind[kind] = (this.#byKind[kind] ?? 0) + 1;
     this.options.log({ seed, index, kind, holdMs, overlap, at, ...injected.what });
+    if (victim && /^kill/.test(kind)) this.#kills.push({ job: victim.job.id, epoch: victim.job.epoch, at: Date.now() });
     this.#held.add(what);
     const clock = kind === 'clock.worker';
     if (clock) this.#clockFaults += 1;
@@ -267,12 +287,16 @@ class Chaos {
   }
 
   /** Returns how many attempts it took. */
-  async #judge(id: string, expected: Expected): Promise<number> {
+  async #judge(id: string, heard: readonly number[], expected: Expected): Promise<number> {
     const { ledger, adapterFiles } = this.#installation;
     const rows = await ledger.rows(id);
     const files = rows.adapterManifestKey === null ? {} : await adapterFiles(rows.adapterManifestKey);
-    const seqs = await this.#client.eventSeqs(id, rows.events.length);
-    for (const violation of judgeJob(id, rows, files, seqs, expected)) this.#violated(violation);
+    for (const violation of judgeJob(id, rows, files, heard, expected)) this.#violated(violation);
+    for (const { epoch, at } of this.#kills.filter(({ job }) => job === id)) {
+      const next = rows.attempts.find((attempt) => attempt.epoch > epoch);
+      // None: the blow fell when the attempt had just ended.
+      if (next !== undefined) this.#recoveries.push(Math.max(0, Math.round(next.startedAt - at)));
+    }
     return rows.attempts.length;
   }
 }

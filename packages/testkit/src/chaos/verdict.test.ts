@@ -16,8 +16,8 @@ const types = [
 const good: JobRows = {
   ...{ status: 'succeeded', errorCode: null, errorMessage: null, adapterManifestKey: 'jobs/j/e2/adapter/manifest.json' },
   attempts: [
-    { epoch: 1, outcome: 'lost', errorCode: 'worker_lost' },
-    { epoch: 2, outcome: 'succeeded', errorCode: null },
+    { epoch: 1, outcome: 'lost', errorCode: 'worker_lost', startedAt: 1 },
+    { epoch: 2, outcome: 'succeeded', errorCode: null, startedAt: 2 },
   ],
   events: types.map(([type, message], i) => ({ seq: i + 1, type, message })),
   trainedSteps: [1, 2],
@@ -46,7 +46,10 @@ describe('each rule is seen to be broken', () => {
     ['a client hears every event once', judge({}, files, [...seqs, 8])],
     ['a client hears every event once', judge({}, files, seqs.slice(1))],
     ['attempts numbered 1..n', judge({ attempts: good.attempts.slice(1) })],
-    ['no attempt is left open', judge({ attempts: [{ epoch: 1, outcome: null, errorCode: null }, ...good.attempts.slice(1)] })],
+    [
+      'no attempt is left open',
+      judge({ attempts: [{ epoch: 1, outcome: null, errorCode: null, startedAt: 1 }, ...good.attempts.slice(1)] }),
+    ],
     ['one attempt succeeded, the last one', judge({ attempts: good.attempts.map((a) => ({ ...a, outcome: 'succeeded' })) })],
     ['the adapter is that of the attempt that succeeded', judge({ adapterManifestKey: 'jobs/j/e1/adapter/manifest.json' })],
   ])('%s', (rule, broken) => expect(broken).toContain(rule));
