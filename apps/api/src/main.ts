@@ -1,5 +1,5 @@
 /** The API process: reads its environment, serves until SIGTERM or SIGINT, then lets requests finish. */
-import { createLogger } from '@rowsmith/telemetry';
+import { createLogger, startTracing } from '@rowsmith/telemetry';
 import { type ApiEnv, EnvError, loadEnv } from './env.js';
 import { openService } from './service.js';
 
@@ -18,6 +18,7 @@ function readEnv(): ApiEnv {
 
 const env = readEnv();
 const log = createLogger('api', env.logLevel);
+const endTracing = await startTracing('api', process.env);
 try {
   const service = await openService(env, log);
   const url = await service.app.listen({ host: env.host, port: env.port });
@@ -29,6 +30,7 @@ try {
     log.info({ op: 'api.stopping', signal }, 'stopping');
     setTimeout(() => service.app.server.closeAllConnections(), graceMs).unref();
     await service.close();
+    await endTracing();
     log.info({ op: 'api.stopped' }, 'stopped');
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

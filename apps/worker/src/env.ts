@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { idPrefixes, newId, type StorageLocation, type WorkerId } from '@rowsmith/contracts';
 import { cacheFolder, threadCount, trainerEnvironment } from '@rowsmith/native';
 import { storageSecretNames, storageSettings } from '@rowsmith/storage';
+import { traceSettingNames } from '@rowsmith/telemetry';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 
@@ -54,6 +55,14 @@ const Env = Type.Object({
     86_400,
     'without a job after which the worker ends by itself, 0 = never',
   ),
+  ROWSMITH_METRICS_PORT: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 65_535,
+      description: 'ROWSMITH_METRICS_PORT must be a port of /metrics, /healthz and /readyz, 0 = any free one; without it there is none',
+    }),
+  ),
+  ROWSMITH_METRICS_HOST: Type.String({ minLength: 1 }),
   ROWSMITH_LOG_LEVEL: Type.Unsafe<LogLevel>(
     Type.String({
       enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
@@ -64,7 +73,9 @@ const Env = Type.Object({
 type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 
 const numbers = new Set(
-  Object.keys(Env.properties).filter((name) => name.endsWith('_SECONDS') || name === 'ROWSMITH_THREADS' || name === 'ROWSMITH_MAX_RUNS'),
+  Object.keys(Env.properties).filter(
+    (name) => name.endsWith('_SECONDS') || ['ROWSMITH_THREADS', 'ROWSMITH_MAX_RUNS', 'ROWSMITH_METRICS_PORT'].includes(name),
+  ),
 );
 const defaults: Readonly<Record<string, unknown>> = {
   ROWSMITH_DATA: '.rowsmith',
@@ -74,6 +85,7 @@ const defaults: Readonly<Record<string, unknown>> = {
   ROWSMITH_TRAINER_SILENCE_SECONDS: 1800,
   ROWSMITH_MAX_RUNS: 0,
   ROWSMITH_MAX_IDLE_SECONDS: 0,
+  ROWSMITH_METRICS_HOST: '127.0.0.1',
   ROWSMITH_LOG_LEVEL: 'info',
 };
 
@@ -94,6 +106,8 @@ export interface WorkerEnv {
   readonly maxRuns: number;
   /** Time without a job after which it ends; 0: never. */
   readonly maxIdleMs: number;
+  /** Where /metrics, /healthz and /readyz are; null: nowhere. */
+  readonly metrics: { readonly host: string; readonly port: number } | null;
   readonly logLevel: LogLevel;
   /** All that a trainer gets to see: no database, no keys but those of the object store when it needs them. */
   readonly trainerEnv: Readonly<Record<string, string>>;
@@ -134,6 +148,7 @@ export function loadEnv(source: Source): WorkerEnv {
     trainerSilenceMs: env.ROWSMITH_TRAINER_SILENCE_SECONDS * 1000,
     maxRuns: env.ROWSMITH_MAX_RUNS,
     maxIdleMs: env.ROWSMITH_MAX_IDLE_SECONDS * 1000,
+    metrics: env.ROWSMITH_METRICS_PORT === undefined ? null : { host: env.ROWSMITH_METRICS_HOST, port: env.ROWSMITH_METRICS_PORT },
     logLevel: env.ROWSMITH_LOG_LEVEL,
     trainerEnv: trainerEnvOf(source, env.ROWSMITH_THREADS ?? threadCount({}), storage.location),
   };
@@ -172,6 +187,6 @@ const passedOn = [
 /** TensorFlow's settings come with the process: some are read before any JavaScript runs. What the operator set himself wins. */
 function trainerEnvOf(source: Source, threads: number, storage: StorageLocation): Record<string, string> {
   const computing = trainerEnvironment(threads);
-  const names = [...passedOn, ...(storage.driver === 's3' ? storageSecretNames : []), ...Object.keys(computing)];
+  const names = [...passedOn, ...traceSettingNames, ...(storage.driver === 's3' ? storageSecretNames : []), ...Object.keys(computing)];
   return { ...computing, ...Object.fromEntries(names.flatMap((name) => (source[name] ? [[name, source[name]]] : []))) };
 }

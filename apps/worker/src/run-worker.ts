@@ -1,9 +1,10 @@
 import { hostname } from 'node:os';
 import { createAttemptStore, createWorkerStore, openDatabase } from '@rowsmith/db';
 import { createWakeConsumer } from '@rowsmith/queue';
-import type { Logger } from '@rowsmith/telemetry';
+import { createWorkerMetrics, type Logger } from '@rowsmith/telemetry';
 import type { WorkerEnv } from './env.js';
 import { Lifespan } from './lifespan.js';
+import { startMetricsServer } from './metrics-server.js';
 import { register } from './registration.js';
 import { takeScratch } from './scratch.js';
 import { superviseAttempt } from './supervise-attempt.js';
@@ -19,11 +20,14 @@ export async function runWorker(env: WorkerEnv, log: Logger, trainerProgram: str
   const { workerId, deviceClass } = env;
   const scratch = await takeScratch(env.dataDir, workerId);
   const database = openDatabase(env.databaseUrl, { maxConnections: databaseConnections });
+  const metrics = createWorkerMetrics();
+  let notReady: string | null = 'the database or the queue has not answered yet';
+  const server = env.metrics === null ? null : await startMetricsServer({ ...env.metrics, metrics, notReady: () => notReady, log });
   try {
     const attempts = createAttemptStore(database);
     const timing = { heartbeatMs: env.heartbeatMs, stopGraceMs: env.stopGraceMs, trainerSilenceMs: env.trainerSilenceMs, ...fixedTiming };
     const { modelsDir, trainerEnv, storage } = env;
-    const deps = { attempts, log, trainerProgram, trainerEnv, storage, modelsDir, scratchDir: scratch.dir, timing };
+    const deps = { attempts, log, metrics, trainerProgram, trainerEnv, storage, modelsDir, scratchDir: scratch.dir, timing };
     const reclaimed = await untilAnswered(() => attempts.reclaim(workerId), log, shutdown);
     const self = { id: workerId, deviceClass, slots: 1, version: workerVersion, host: hostname() };
     const leave = await untilAnswered(() => register(createWorkerStore(database), self, log), log, shutdown);
@@ -44,9 +48,11 @@ export async function runWorker(env: WorkerEnv, log: Logger, trainerProgram: str
           onError: (error) => log.warn({ op: 'worker.queue', err: error }),
         },
       );
+      notReady = null;
       log.info({ op: 'worker.ready', workerId, deviceClass, reclaimed });
       await Promise.race([aborted(shutdown), aborted(skewed.signal), aborted(lifespan.over)]);
       if (lifespan.over.aborted) log.info({ op: 'worker.over', reason: String(lifespan.over.reason.message) });
+      notReady = 'the worker is ending';
       lifespan.end();
       await consumer.close();
       // A worker with a wrong clock is worth less than none: it ends, and whoever starts it again sees why.
@@ -57,6 +63,7 @@ export async function runWorker(env: WorkerEnv, log: Logger, trainerProgram: str
   } catch (error) {
     if (!shutdown.aborted) throw error;
   } finally {
+    await server?.close();
     await database.close();
     await scratch.release();
   }

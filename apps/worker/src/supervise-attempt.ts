@@ -1,13 +1,14 @@
 /** One attempt, from the trainer's start to the row that says how it ended. Never computes: the heartbeat must go out whatever the trainer does. */
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { StorageLocation } from '@rowsmith/contracts';
+import type { FromTrainer, StorageLocation } from '@rowsmith/contracts';
 import type { Attempt, AttemptFailure, AttemptStore, Fenced } from '@rowsmith/core';
-import type { Logger } from '@rowsmith/telemetry';
+import { currentTraceparent, inSpan, type Logger, type WorkerMetrics } from '@rowsmith/telemetry';
 import { AttemptJournal } from './attempt-journal.js';
 import { type AttemptOutcome, attemptLine, wentWell } from './attempt-line.js';
 import { expired, failureOfExit, oomKillCount } from './exit-failure.js';
 import { Persistence } from './persistence.js';
+import { residentMemory } from './resident-memory.js';
 import { startTrainer, type TrainerExit, type TrainerProcess } from './trainer-process.js';
 
 export interface SupervisorTiming {
@@ -25,6 +26,7 @@ export interface SupervisorTiming {
 export interface SupervisorDeps {
   readonly attempts: AttemptStore;
   readonly log: Logger;
+  readonly metrics: WorkerMetrics;
   readonly trainerProgram: string;
   readonly trainerEnv: Readonly<Record<string, string>>;
   readonly storage: StorageLocation;
@@ -43,7 +45,13 @@ const longestTimerMs = 2 ** 31 - 1;
 
 /** Runs the attempt to its end; `handback` asks for it to be given back. Rejects only by a bug. */
 export function superviseAttempt(deps: SupervisorDeps, attempt: Attempt, handback: AbortSignal): Promise<AttemptOutcome> {
-  return new Supervision(deps, attempt, handback).run();
+  const { job, epoch, traceparent } = attempt;
+  const attributes = { 'rowsmith.job.id': job.id, 'rowsmith.attempt': epoch, 'rowsmith.model': job.model };
+  return inSpan('job.attempt', { role: 'consumer', parent: traceparent, attributes }, async (span) => {
+    const outcome = await new Supervision(deps, attempt, handback).run();
+    span.note({ 'rowsmith.outcome': outcome });
+    return outcome;
+  });
 }
 
 class Supervision {
@@ -58,6 +66,7 @@ class Supervision {
   #stop: Stop | null = null;
   #failure: AttemptFailure | null = null;
   #lastMessageAt = performance.now();
+  #answeredAt = performance.now();
 
   constructor(
     private readonly deps: SupervisorDeps,
@@ -84,6 +93,7 @@ class Supervision {
       await this.#persistence.idle();
       const outcome = await this.#conclude(exit, (await countOomKills()) - oomKills);
       this.#log(outcome, exit);
+      this.deps.metrics.attemptEnded(outcome, (performance.now() - this.#beganAt) / 1000);
       return outcome;
     } finally {
       this.handback.removeEventListener('abort', onHandback);
@@ -102,6 +112,10 @@ class Supervision {
       return { code: null, signal: null, output: '' };
     }
     this.#trainer = this.#spawn();
+    this.deps.metrics.attemptBegan({
+      rssBytes: () => residentMemory(this.#trainer?.pid),
+      heartbeatAgeSeconds: () => (performance.now() - this.#answeredAt) / 1000,
+    });
     void this.#heartbeats();
     this.handback.addEventListener('abort', onHandback);
     if (this.handback.aborted) onHandback();
@@ -118,12 +132,14 @@ class Supervision {
 
   #spawn(): TrainerProcess {
     const { job, epoch, checkpoints } = this.attempt;
+    const traceparent = currentTraceparent();
     const trainer = startTrainer({
       program: this.deps.trainerProgram,
       env: { ...this.deps.trainerEnv, TMPDIR: this.#scratch },
       cwd: this.#scratch,
       onMessage: (message) => {
         this.#lastMessageAt = performance.now();
+        this.#measure(message);
         this.#journal.receive(message);
       },
       onInvalid: (error) => {
@@ -142,24 +158,34 @@ class Supervision {
         manifest_sha256: manifestSha256,
         step,
       })),
+      ...(traceparent === null ? {} : { traceparent }),
     });
     return trainer;
+  }
+
+  #measure(message: FromTrainer): void {
+    const { metrics } = this.deps;
+    if (message.type === 'checkpoint') metrics.checkpointWritten(message.bytes);
+    // A point of an evaluation alone has no training loss, and is no step.
+    if (message.type !== 'metric' || message.point.train_loss === null) return;
+    const { seconds, tokens, labelled_tokens: labelledTokens } = message.point;
+    metrics.stepDone({ seconds, tokens, labelledTokens });
   }
 
   /** The first beat goes out at once: a cancel may have been asked for before the attempt began. */
   async #heartbeats(): Promise<void> {
     const { heartbeatMs, trainerSilenceMs, databaseSilenceMs } = this.deps.timing;
-    let answeredAt = performance.now();
+    this.#answeredAt = performance.now();
     for (;;) {
       try {
         const { fence, stop } = await this.deps.attempts.heartbeat(this.#jobId, this.#epoch);
-        answeredAt = performance.now();
+        this.#answeredAt = performance.now();
         // After success the row is final, which also reads as fenced.
         if (fence === 'fenced' && !this.#journal.succeeded) return this.#end('fenced');
         if (stop) this.#end(stop);
       } catch (error) {
         this.deps.log.warn({ op: 'attempt.heartbeat', jobId: this.#jobId, epoch: this.#epoch, err: error });
-        if (performance.now() - answeredAt > databaseSilenceMs) this.#end('lost');
+        if (performance.now() - this.#answeredAt > databaseSilenceMs) this.#end('lost');
       }
       if (performance.now() - this.#lastMessageAt > trainerSilenceMs) {
         this.#fault('trainer_silent', `the trainer was silent for ${Math.round(trainerSilenceMs / 1000)} seconds`);

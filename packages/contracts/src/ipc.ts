@@ -34,6 +34,8 @@ export const TrainerStart = message('start', {
   resume_from: Type.Array(
     Type.Object({ manifest_key: Type.String(), manifest_sha256: Type.String(), step: Type.Integer() }, { additionalProperties: false }),
   ),
+  /** W3C Trace Context of the attempt, when it is traced. */
+  traceparent: Type.Optional(Type.String({ maxLength: 55 })),
 });
 export type TrainerStart = Static<typeof TrainerStart>;
 

@@ -315,6 +315,8 @@ export interface Attempt {
   readonly checkpoints: readonly CheckpointRecord[];
   /** What earlier attempts left of the time that the job may run; null: no limit. */
   readonly remainingMs: number | null;
+  /** W3C Trace Context of the request that made the job; null: it was not traced. */
+  readonly traceparent: string | null;
 }
 export interface AttemptFailure {
   readonly class: ErrorClass;
@@ -331,6 +333,7 @@ export interface WaitingJob {
   readonly deviceClasses: readonly string[];
   /** 0 to 100, higher first. */
   readonly priority: number;
+  readonly traceparent: string | null;
 }
 
 /** For the control plane's loop (outbox + reconciler, reliability.md guard 6). */

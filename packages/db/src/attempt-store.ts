@@ -36,7 +36,10 @@ export function createAttemptStore(database: Database): AttemptStore {
           where: { jobId, quarantinedAt: null },
           orderBy: [{ step: 'desc' }, { epoch: 'desc' }],
         });
-        return { job: jobRecord(job), epoch: row.epoch, checkpoints: checkpoints.map(checkpointRecord), remainingMs: row.remaining_ms };
+        return {
+          ...{ job: jobRecord(job), epoch: row.epoch, checkpoints: checkpoints.map(checkpointRecord) },
+          ...{ remainingMs: row.remaining_ms, traceparent: job.traceparent },
+        };
       });
     },
 

@@ -50,7 +50,7 @@ export function createDispatchStore(database: Database, databaseUrl: string): Le
     release: (aliveMs) => releaseJobs(database, aliveMs),
     async waiting(limit) {
       return prisma.$queryRaw<WaitingJob[]>`
-        SELECT id AS "jobId", dispatch_no AS "dispatchNo", priority,
+        SELECT id AS "jobId", dispatch_no AS "dispatchNo", priority, traceparent,
           CASE WHEN device_class IS NOT NULL THEN ARRAY[device_class] ELSE ARRAY(SELECT DISTINCT w.device_class FROM worker w WHERE w.left_at IS NULL
             AND w.heartbeat_at > clock_timestamp() - interval '1 hour' ORDER BY 1) END AS "deviceClasses"
         FROM job WHERE status = 'queued' AND released_at IS NOT NULL AND not_before <= clock_timestamp() ORDER BY released_at, id LIMIT ${limit}`;

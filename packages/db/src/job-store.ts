@@ -1,6 +1,7 @@
 import type { CreateJobBody } from '@rowsmith/contracts';
 import type { JobStore } from '@rowsmith/core';
 import { finalStatuses } from '@rowsmith/core';
+import { currentTraceparent } from '@rowsmith/telemetry';
 import { appendEvents } from './append-events.js';
 import { type Database, jsonb, type Transaction } from './database.js';
 import { dropOldKeys, replayed } from './idempotency.js';
@@ -18,6 +19,7 @@ export function createJobStore(database: Database): JobStore {
   const find = (projectId: string, id: string, tx: Transaction = prisma) => tx.job.findFirst({ where: { projectId, id } });
   return {
     async create(job, idempotency) {
+      const traceparent = currentTraceparent();
       const create = prisma.$transaction(async (tx) => {
         if (idempotency) {
           await dropOldKeys(tx, job.projectId, idempotency.key);
@@ -47,10 +49,11 @@ export function createJobStore(database: Database): JobStore {
         if (job.autoStart) await requireRoomForJob(tx, job.projectId);
         await tx.$executeRaw`
           INSERT INTO job (id, project_id, model, suffix, seed, metadata, training_file, validation_file, hyperparameters, row_sparse, spec, total_steps,
-                           priority, device_class, max_duration_seconds, request, status, dispatch_no)
+                           priority, device_class, max_duration_seconds, request, traceparent, status, dispatch_no)
           VALUES (${job.id}, ${job.projectId}, ${job.model}, ${job.suffix}, ${job.seed}, ${jsonb(job.metadata)}, ${job.trainingFile}, ${job.validationFile},
                   ${jsonb(job.hyperparameters)}, ${jsonb(job.rowSparse)}, ${jsonb(job.spec)}, ${job.totalSteps},
-                  ${job.priority}, ${job.deviceClass}, ${job.maxDurationSeconds}, ${jsonb(job.request)}, ${job.autoStart ? 'queued' : 'paused'}::job_status, ${job.autoStart ? 1 : 0})`;
+                  ${job.priority}, ${job.deviceClass}, ${job.maxDurationSeconds}, ${jsonb(job.request)}, ${traceparent},
+                  ${job.autoStart ? 'queued' : 'paused'}::job_status, ${job.autoStart ? 1 : 0})`;
         await appendEvents(tx, job.id, [
           { level: 'info', type: 'job.created', message: `Created fine-tuning job: ${job.id}` },
           job.autoStart

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { createLogger, withoutPasswords } from './logger.js';
+import { createLogger } from './logger.js';
+import { withoutPasswords } from './without-passwords.js';
 
 const logged = (write: (log: ReturnType<typeof createLogger>) => void): string => {
   let text = '';

@@ -1,4 +1,6 @@
 import { type Logger, pino, stdTimeFunctions } from 'pino';
+import { currentTraceId } from './tracing.js';
+import { withoutPasswords } from './without-passwords.js';
 
 /** Where secrets live in what is logged. Censored in the factory, so that no caller can forget it. */
 const secretPaths = [
@@ -17,9 +19,6 @@ const secretPaths = [
 const redact = secretPaths
   .flatMap((name) => [name, `*.${name}`, `*.headers.${name}`, `headers.${name}`])
   .concat('headers["api-key"]', '*.headers["api-key"]');
-
-/** Passwords in URLs, wherever they stand in an error's text: `scheme://user:password@host`. */
-export const withoutPasswords = (text: string): string => text.replace(/([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s@/]*@/gi, '$1:***@');
 
 function serializeError(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
@@ -44,6 +43,11 @@ export function createLogger(service: string, level = 'info', destination?: { wr
     timestamp: stdTimeFunctions.isoTime,
     redact: { paths: redact, censor: '[redacted]' },
     serializers: { err: serializeError },
+    // From a line to its trace.
+    mixin: () => {
+      const traceId = currentTraceId();
+      return traceId === undefined ? {} : { traceId };
+    },
   };
   return destination ? pino(options, destination) : pino(options);
 }

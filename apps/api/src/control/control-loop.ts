@@ -4,6 +4,7 @@
  * Every API process runs it; a database lock lets one of them lead at a time.
  */
 import type { DispatchStore, WakeQueue } from '@rowsmith/core';
+import { FirstWakes } from './first-wakes.js';
 import { makeResultFile, type ResultFileDeps } from './result-file.js';
 
 export interface ControlLog {
@@ -34,7 +35,11 @@ export interface ControlLoop {
 export const workerSilenceMs = 30_000;
 
 /** One round; each part is tried even if another failed. */
-export async function controlRound(deps: ControlDeps, { staleMs = 30_000, batch = 100 }: ControlOptions = {}): Promise<void> {
+export async function controlRound(
+  deps: ControlDeps,
+  { staleMs = 30_000, batch = 100 }: ControlOptions = {},
+  firstWakes: FirstWakes = new FirstWakes(),
+): Promise<void> {
   const part = async (name: string, work: () => Promise<void>) => {
     try {
       await work();
@@ -60,13 +65,15 @@ export async function controlRound(deps: ControlDeps, { staleMs = 30_000, batch 
   });
   // Last: a queue that does not answer may take its time to say so.
   await part('wake workers', async () => {
-    for (const { jobId, dispatchNo, deviceClasses, priority } of await deps.dispatch.waiting(batch))
-      await deps.queue.wake(jobId, dispatchNo, { deviceClasses, priority });
+    await firstWakes.announce(await deps.dispatch.waiting(batch), ({ jobId, dispatchNo, deviceClasses, priority }) =>
+      deps.queue.wake(jobId, dispatchNo, { deviceClasses, priority }),
+    );
   });
 }
 
 export function startControlLoop(deps: ControlDeps, options: ControlOptions = {}): ControlLoop {
   const everyMs = options.everyMs ?? 2_000;
+  const firstWakes = new FirstWakes();
   let stopped = false;
   let nudged = false;
   let wake = () => {};
@@ -74,7 +81,7 @@ export function startControlLoop(deps: ControlDeps, options: ControlOptions = {}
     while (!stopped) {
       nudged = false;
       await deps.dispatch
-        .asLeader(() => controlRound(deps, options))
+        .asLeader(() => controlRound(deps, options, firstWakes))
         .catch((error: unknown) => deps.log.warn({ err: error }, 'control round failed'));
       if (nudged || stopped) continue;
       await new Promise<void>((next) => {
