@@ -35,9 +35,7 @@ export function bytesOf(...fields: readonly Field[]): Buffer {
 export const keyU32 = (key: string, value: number) => [text(key), u32(4), u32(value)];
 export const keyF32 = (key: string, value: number) => [text(key), u32(6), f32(value)];
 export const keyText = (key: string, value: string) => [text(key), u32(8), text(value)];
-export const keyBool = (key: string, value: boolean) => [text(key), u32(7), u8(value ? 1 : 0)];
 export const keyU32s = (key: string, values: readonly number[]) => [text(key), u32(9), u32(4), u64(values.length), ...values.map(u32)];
-export const keyF32s = (key: string, values: readonly number[]) => [text(key), u32(9), u32(6), u64(values.length), ...values.map(f32)];
 export const keyTexts = (key: string, values: readonly string[]) => [text(key), u32(9), u32(8), u64(values.length), ...values.map(text)];
 export const tensor = (name: string, dims: readonly (number | bigint)[], type: number, offset: number | bigint) => [
   text(name),
