@@ -1,6 +1,7 @@
+import { advance, noProgress, secondsLeft } from '@rowsmith/client';
 import type { JobEvent } from '@rowsmith/contracts';
 import { expect, test } from 'vitest';
-import { advance, formatSeconds, noProgress, progressText, secondsLeft } from './progress.js';
+import { formatSeconds, progressText } from './progress.js';
 
 const event = (type: JobEvent['type'], data: Record<string, unknown>): JobEvent => ({
   object: 'fine_tuning.job.event',

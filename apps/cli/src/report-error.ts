@@ -18,7 +18,7 @@ export function describeError(error: unknown): { readonly text: string; readonly
   if (error instanceof RowsmithApiError) {
     const at = error.param === null ? '' : ` (${error.param})`;
     const request = error.status >= 500 && error.requestId !== null ? `\nRequest id: ${error.requestId}` : '';
-    return { text: `${error.message}${at}${request}`, exitCode: error.status >= 500 ? exitCodes.failed : exitCodes.refused };
+    return { text: `${error.message}${at}${request}`, exitCode: error.retryable ? exitCodes.server : exitCodes.refused };
   }
   const code = (error as NodeJS.ErrnoException | null)?.code;
   const path = (error as NodeJS.ErrnoException | null)?.path;
@@ -30,9 +30,19 @@ export function describeError(error: unknown): { readonly text: string; readonly
   return { text: error instanceof Error ? (error.stack ?? error.message) : String(error), exitCode: exitCodes.failed };
 }
 
-/** Prints the error and returns the exit code. */
-export function reportError(error: unknown): number {
+/** One JSON line on stderr: the kind of a refusal tells a wrong key from a wrong id without reading words. */
+export function errorLine(error: unknown): string {
   const { text, exitCode } = describeError(error);
-  process.stderr.write(`rowsmith: ${text}\n`);
-  return exitCode;
+  const refusal =
+    error instanceof RowsmithApiError
+      ? { kind: error.kind, status: error.status, code: error.code, param: error.param, request_id: error.requestId }
+      : { kind: null, status: null, code: null, param: null, request_id: null };
+  const message = error instanceof RowsmithApiError ? error.message : text;
+  return JSON.stringify({ error: { message, exit_code: exitCode, ...refusal } });
+}
+
+/** Prints the error and returns the exit code. */
+export function reportError(error: unknown, { json = false }: { readonly json?: boolean } = {}): number {
+  process.stderr.write(json ? `${errorLine(error)}\n` : `rowsmith: ${describeError(error).text}\n`);
+  return describeError(error).exitCode;
 }

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
+import { noProgress } from '@rowsmith/client';
 import { expect, test } from 'vitest';
-import { noProgress } from './progress.js';
 import { openScreen } from './watch.js';
 
 test('without a terminal a long job prints about twenty lines, first and last step included', () => {

@@ -1,13 +1,13 @@
 /** Follows a job to its end: messages as lines, training as a progress bar (or one line now and then where there is no terminal). */
-import type { RowsmithClient } from '@rowsmith/client';
+import type { JobProgress, RowsmithClient } from '@rowsmith/client';
 import type { JobEvent, JobObject } from '@rowsmith/contracts';
 import { MultiBar, type SingleBar } from 'cli-progress';
-import { advance, noProgress, type Progress, progressText } from './progress.js';
+import { progressText } from './progress.js';
 
 export interface Screen {
   /** A line of text that stays. */
   line(text: string): void;
-  progress(progress: Progress): void;
+  progress(progress: JobProgress): void;
   close(): void;
 }
 
@@ -68,17 +68,20 @@ export async function watchJob(
   screen: Screen,
   options: { readonly signal?: AbortSignal; readonly onEvent?: (event: JobEvent) => void } = {},
 ): Promise<JobObject> {
-  let progress = noProgress;
+  let isMetrics = false;
   try {
-    for await (const event of client.streamEvents(jobId, options.signal ? { signal: options.signal } : {})) {
-      const text = eventLine(event);
-      if (text !== null) screen.line(text);
-      progress = advance(progress, event);
-      if (event.type === 'metrics') screen.progress(progress);
-      options.onEvent?.(event);
-    }
+    return await client.waitForJob(jobId, {
+      ...(options.signal ? { signal: options.signal } : {}),
+      onEvent(event) {
+        const text = eventLine(event);
+        if (text !== null) screen.line(text);
+        isMetrics = event.type === 'metrics';
+        options.onEvent?.(event);
+      },
+      // A change of phase has its line already.
+      onProgress: (progress) => isMetrics && screen.progress(progress),
+    });
   } finally {
     screen.close();
   }
-  return client.getJob(jobId);
 }

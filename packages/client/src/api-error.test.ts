@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { apiError } from './api-error.js';
 
-const errorOf = (status: number, body: unknown = null) => apiError(new Response(null, { status, headers: { 'x-request-id': 'req_1' } }), body);
+const errorOf = (status: number, body: unknown = null) =>
+  apiError(new Response(null, { status, headers: { 'x-request-id': 'req_1' } }), body);
 
 test.each([
   [400, 'invalid_request', false],
@@ -18,7 +19,7 @@ test.each([
   expect([error.kind, error.retryable]).toEqual([kind, retryable]);
 });
 
-test('the words are the API\'s; those of a proxy are not taken for it', () => {
+test("the words are the API's; those of a proxy are not taken for it", () => {
   const body = { error: { message: 'No.', type: 'invalid_request_error', param: 'model', code: 'model_not_found' } };
   expect(errorOf(404, body)).toMatchObject({ message: 'No.', code: 'model_not_found', param: 'model', requestId: 'req_1' });
   expect(errorOf(502, '<html>')).toMatchObject({ code: null, type: 'unexpected_response', message: 'HTTP 502' });

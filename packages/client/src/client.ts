@@ -5,6 +5,7 @@ import type { paths } from './generated/api.js';
 import { makeHttp } from './http.js';
 import { type JobResultMethods, jobResultMethods } from './job-results.js';
 import { type JobMethods, jobMethods } from './jobs.js';
+import { type OrganizationMethods, organizationMethods } from './organization.js';
 import { type ServiceMethods, serviceMethods } from './service.js';
 
 export interface RowsmithClientOptions {
@@ -16,7 +17,7 @@ export interface RowsmithClientOptions {
 }
 
 /** Every method throws RowsmithApiError when the API refuses, and the network's own error when it is not there. */
-export interface RowsmithClient extends FileMethods, JobMethods, JobResultMethods, ServiceMethods {
+export interface RowsmithClient extends FileMethods, JobMethods, JobResultMethods, OrganizationMethods, ServiceMethods {
   readonly api: Client<paths>;
 }
 
@@ -30,5 +31,5 @@ export function createRowsmithClient(options: RowsmithClientOptions): RowsmithCl
     headers: options.apiKey === null ? {} : { authorization: `Bearer ${options.apiKey}` },
   });
   const calls = { api, http };
-  return { api, ...fileMethods(calls), ...jobMethods(calls), ...jobResultMethods(calls), ...serviceMethods(calls) };
+  return { api, ...fileMethods(calls), ...jobMethods(calls), ...jobResultMethods(calls), ...organizationMethods(calls), ...serviceMethods(calls) };
 }

@@ -5,6 +5,7 @@ export type { FileReportOptions, ListFilesOptions } from './files.js';
 export type { components, paths } from './generated/api.js';
 export { advance, type JobProgress, noProgress, secondsLeft } from './job-progress.js';
 export type { ListJobsOptions, SendOnce, WaitOptions } from './jobs.js';
+export type { ApiKeyOptions, AuditOptions, ProjectChanges } from './organization.js';
 export type { WebhookEndpointChanges, WebhookEndpointOptions } from './service.js';
 export type { StreamEventsOptions } from './stream-events.js';
 export type { UploadOptions } from './upload.js';

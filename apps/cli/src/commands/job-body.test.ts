@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { jobBody } from './job-body.js';
 
 test('only what was asked is sent; the rest is left to the service', () => {
-  expect(jobBody({ model: 'm' }, 'file-a', null)).toEqual({ model: 'm', training_file: 'file-a' });
+  expect(jobBody({ model: 'm' }, { training_file: 'file-a' })).toEqual({ model: 'm', training_file: 'file-a' });
 });
 
 test('flags land where the API expects them', () => {
@@ -17,7 +17,7 @@ test('flags land where the API expects them', () => {
     metadata: ['team=a=b'],
     rowSparse: '{"rows":4,"targets":["q_proj"]}',
   };
-  expect(jobBody(flags, 'file-a', 'file-b')).toEqual({
+  expect(jobBody(flags, { training_file: 'file-a', validation_file: 'file-b' })).toEqual({
     model: 'm',
     training_file: 'file-a',
     validation_file: 'file-b',
@@ -30,11 +30,53 @@ test('flags land where the API expects them', () => {
 });
 
 test('rows below one are a ratio', () => {
-  expect(jobBody({ model: 'm', rows: '0.024' }, 'f', null)['row_sparse']).toEqual({ rows: { ratio: 0.024 } });
+  expect(jobBody({ model: 'm', rows: '0.024' })['row_sparse']).toEqual({ rows: { ratio: 0.024 } });
 });
 
 test('what cannot be sent is refused with the flag', () => {
-  expect(() => jobBody({ model: 'm', epochs: 'many' }, 'f', null)).toThrow(/--epochs must be a number/);
-  expect(() => jobBody({ model: 'm', metadata: ['x'] }, 'f', null)).toThrow(/key=value/);
-  expect(() => jobBody({ model: 'm', rowSparse: '{' }, 'f', null)).toThrow(/not JSON/);
+  expect(() => jobBody({ model: 'm', epochs: 'many' })).toThrow(/--epochs must be a number/);
+  expect(() => jobBody({ model: 'm', metadata: ['x'] })).toThrow(/key=value/);
+  expect(() => jobBody({ model: 'm', rowSparse: '{' })).toThrow(/not JSON/);
+});
+
+test('a file is the base, flags win over it, --set over both; what nobody names stays', () => {
+  const base = {
+    model: 'a',
+    seed: 1,
+    metadata: { kept: 'yes' },
+    row_sparse: { rows: 4, targets: ['q_proj'] },
+    method: { type: 'supervised', supervised: { hyperparameters: { n_epochs: 3, batch_size: 2 } } },
+  };
+  const flags = { model: 'b', rows: '8', batchSize: '4', metadata: ['more=1'], set: ['row_sparse.rows=16', 'seed=null', 'metadata.n=7'] };
+  expect(jobBody(flags, {}, base)).toEqual({
+    model: 'b',
+    seed: null,
+    metadata: { kept: 'yes', more: '1', n: '7' },
+    row_sparse: { rows: 16, targets: ['q_proj'] },
+    method: { type: 'supervised', supervised: { hyperparameters: { n_epochs: 3, batch_size: 4 } } },
+  });
+  expect(jobBody({ epochs: '2' }, {}, { hyperparameters: { batch_size: 1 } })).toEqual({ hyperparameters: { batch_size: 1, n_epochs: 2 } });
+});
+
+test('the other flags', () => {
+  const flags = {
+    validationSplit: '0.1',
+    skipInvalid: '5',
+    priority: '90',
+    deviceClass: 'cpu',
+    maxDuration: '60',
+    wandb: 'p',
+    mlflow: 'e',
+  };
+  expect(jobBody(flags)).toEqual({
+    validation_split: 0.1,
+    invalid_sample_skip_percentage: 5,
+    priority: 90,
+    device_class: 'cpu',
+    max_duration_seconds: 60,
+    integrations: [
+      { type: 'wandb', wandb: { project: 'p' } },
+      { type: 'mlflow', mlflow: { experiment: 'e' } },
+    ],
+  });
 });

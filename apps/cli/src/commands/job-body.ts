@@ -1,13 +1,20 @@
 /** `rowsmith jobs create` flags -> the body of POST /jobs. Values are checked by the API; here only what a flag cannot say otherwise. */
-import type { CreateJobBody } from '@rowsmith/contracts';
+import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
 import { CliError, exitCodes } from '../exit.js';
+import { applySettings, isObject, type JsonObject } from './settings.js';
 
 export interface JobFlags {
-  readonly model: string;
+  readonly file?: string;
+  readonly set?: readonly string[];
+  readonly model?: string;
+  readonly validationSplit?: string;
+  readonly skipInvalid?: string;
   readonly suffix?: string;
   readonly seed?: string;
   readonly epochs?: string;
   readonly batchSize?: string;
+  readonly learningRateMultiplier?: string;
   readonly rows?: string;
   readonly scorer?: string;
   readonly learningRate?: string;
@@ -16,6 +23,11 @@ export interface JobFlags {
   readonly maxSeqLength?: string;
   readonly prompt?: readonly string[];
   readonly metadata?: readonly string[];
+  readonly priority?: string;
+  readonly deviceClass?: string;
+  readonly maxDuration?: string;
+  readonly wandb?: string;
+  readonly mlflow?: string;
   readonly rowSparse?: string;
 }
 
@@ -27,7 +39,7 @@ function numeric(flag: string, value: string): number | 'auto' {
   return parsed;
 }
 
-function keyValues(pairs: readonly string[]): Record<string, string> {
+export function keyValues(pairs: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     pairs.map((pair) => {
       const at = pair.indexOf('=');
@@ -37,52 +49,88 @@ function keyValues(pairs: readonly string[]): Record<string, string> {
   );
 }
 
-/** `--row-sparse '{"targets":["q_proj"]}'` gives any field of the extension object; single flags win over it. */
-function rowSparseObject(text: string | undefined): Record<string, unknown> {
-  if (text === undefined) return {};
+export function jsonObject(what: string, json: string): JsonObject {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(json);
   } catch (error) {
-    throw new CliError(`--row-sparse is not JSON: ${error instanceof Error ? error.message : String(error)}`, exitCodes.usage);
+    throw new CliError(`${what} is not JSON: ${error instanceof Error ? error.message : String(error)}`, exitCodes.usage);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new CliError('--row-sparse must be a JSON object', exitCodes.usage);
-  return value as Record<string, unknown>;
+  if (!isObject(value)) throw new CliError(`${what} must be a JSON object`, exitCodes.usage);
+  return value;
 }
 
-const present = (object: Record<string, unknown>) => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
+/** The object in a file, or in what stdin brings for `-`. */
+export async function readObject(path: string | undefined): Promise<JsonObject> {
+  if (path === undefined) return {};
+  return jsonObject(path === '-' ? 'stdin' : path, path === '-' ? await text(process.stdin) : await readFile(path, 'utf8'));
+}
+
+const present = (object: JsonObject) => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
 const optional = (flag: string, value: string | undefined) => (value === undefined ? undefined : numeric(flag, value));
+const objectAt = (object: JsonObject, field: string): JsonObject => {
+  const value = object[field];
+  return isObject(value) ? value : {};
+};
 
 /** `rows` below 1 is a ratio: `--rows 0.024`. */
-function rowsOf(text: string | undefined): unknown {
-  if (text === undefined) return undefined;
-  const value = numeric('--rows', text);
+function rowsOf(rows: string | undefined): unknown {
+  if (rows === undefined) return undefined;
+  const value = numeric('--rows', rows);
   return typeof value === 'number' && value < 1 ? { ratio: value } : value;
 }
 
-/** Typed as the API's body although names such as the scorer are the user's: the API's own refusal is clearer than a second one made here. */
-export function jobBody(flags: JobFlags, trainingFile: string, validationFile: string | null): CreateJobBody {
-  const hyperparameters = present({ n_epochs: optional('--epochs', flags.epochs), batch_size: optional('--batch-size', flags.batchSize) });
+function integrationsOf({ wandb, mlflow }: JobFlags): unknown {
+  const list = [
+    ...(wandb === undefined ? [] : [{ type: 'wandb', wandb: { project: wandb } }]),
+    ...(mlflow === undefined ? [] : [{ type: 'mlflow', mlflow: { experiment: mlflow } }]),
+  ];
+  return list.length === 0 ? undefined : list;
+}
+
+/** Fields of `base` (from --file) stay unless a flag names them; --set comes last. Files are names or ids as given. */
+export function jobBody(flags: JobFlags, files: JsonObject = {}, base: JsonObject = {}): JsonObject {
+  const hyperparameters = present({
+    n_epochs: optional('--epochs', flags.epochs),
+    batch_size: optional('--batch-size', flags.batchSize),
+    learning_rate_multiplier: optional('--learning-rate-multiplier', flags.learningRateMultiplier),
+  });
   const rowSparse = present({
-    ...rowSparseObject(flags.rowSparse),
-    rows: rowsOf(flags.rows),
-    scorer: flags.scorer,
-    learning_rate: optional('--learning-rate', flags.learningRate),
-    lr_schedule: flags.schedule,
-    max_steps: optional('--max-steps', flags.maxSteps),
-    max_seq_length: optional('--max-seq-length', flags.maxSeqLength),
-    sample_prompts: flags.prompt,
+    ...objectAt(base, 'row_sparse'),
+    ...(flags.rowSparse === undefined ? {} : jsonObject('--row-sparse', flags.rowSparse)),
+    ...present({
+      rows: rowsOf(flags.rows),
+      scorer: flags.scorer,
+      learning_rate: optional('--learning-rate', flags.learningRate),
+      lr_schedule: flags.schedule,
+      max_steps: optional('--max-steps', flags.maxSteps),
+      max_seq_length: optional('--max-seq-length', flags.maxSeqLength),
+      sample_prompts: flags.prompt,
+    }),
   });
-  const body: unknown = present({
-    model: flags.model,
-    training_file: trainingFile,
-    validation_file: validationFile ?? undefined,
-    suffix: flags.suffix,
-    seed: optional('--seed', flags.seed),
-    metadata: flags.metadata ? keyValues(flags.metadata) : undefined,
-    method: Object.keys(hyperparameters).length > 0 ? { type: 'supervised', supervised: { hyperparameters } } : undefined,
-    row_sparse: Object.keys(rowSparse).length > 0 ? rowSparse : undefined,
-  });
-  return body as CreateJobBody;
+  // The old place of the hyperparameters stays the place if the file uses it: both at once would be refused.
+  const old = isObject(base['hyperparameters']);
+  const before = old ? objectAt(base, 'hyperparameters') : objectAt(objectAt(objectAt(base, 'method'), 'supervised'), 'hyperparameters');
+  const merged = { ...before, ...hyperparameters };
+  const changed = Object.keys(hyperparameters).length > 0;
+  const body = {
+    ...base,
+    ...present({
+      ...files,
+      model: flags.model,
+      validation_split: optional('--validation-split', flags.validationSplit),
+      invalid_sample_skip_percentage: optional('--skip-invalid', flags.skipInvalid),
+      suffix: flags.suffix,
+      seed: optional('--seed', flags.seed),
+      metadata: flags.metadata ? { ...objectAt(base, 'metadata'), ...keyValues(flags.metadata) } : undefined,
+      priority: optional('--priority', flags.priority),
+      device_class: flags.deviceClass,
+      max_duration_seconds: optional('--max-duration', flags.maxDuration),
+      integrations: integrationsOf(flags),
+      hyperparameters: changed && old ? merged : undefined,
+      method: changed && !old ? { type: 'supervised', supervised: { hyperparameters: merged } } : undefined,
+      row_sparse: Object.keys(rowSparse).length > 0 ? rowSparse : undefined,
+    }),
+  };
+  return applySettings(body, flags.set ?? []);
 }

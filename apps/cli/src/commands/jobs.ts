@@ -1,91 +1,75 @@
-import { existsSync } from 'node:fs';
 import type { RowsmithClient } from '@rowsmith/client';
-import type { JobObject } from '@rowsmith/contracts';
+import type { CreateJobBody } from '@rowsmith/contracts';
 import { Command } from 'commander';
 import { CliError, exitCodes } from '../exit.js';
 import { localTime, table } from '../table.js';
-import { openScreen, watchJob } from '../watch.js';
-import { connect, type GlobalOptions, print, show, withConnection } from './context.js';
-import { type JobFlags, jobBody } from './job-body.js';
+import { collect, connect, type GlobalOptions, type ListFlags, pagesOf, print, show, withConnection, withPages } from './context.js';
+import { jobBody, keyValues, readObject } from './job-body.js';
+import { addControlCommands, watch } from './job-control.js';
+import { filesOfFlags, uploadNamed } from './job-files.js';
+import { type JobFlagsWithFiles, withJobFlags, withPatch } from './job-flags.js';
+import { jobOptions, jobOptionsText } from './job-options.js';
+import { addResultCommands } from './job-result-commands.js';
+import { estimateText, summary } from './job-text.js';
+import { applySettings } from './settings.js';
 
-const collect = (value: string, before: readonly string[] = []) => [...before, value];
-
-/** A path is uploaded; anything else is taken for a file id. */
-async function fileId(client: RowsmithClient, pathOrId: string): Promise<string> {
-  if (!existsSync(pathOrId)) {
-    if (pathOrId.startsWith('file-')) return pathOrId;
-    throw new CliError(`${pathOrId}: no such file, and not a file id (file-...)`, exitCodes.usage);
-  }
-  const uploaded = await client.uploadFile(pathOrId);
-  process.stderr.write(`Uploaded ${pathOrId} as ${uploaded.id}\n`);
-  return uploaded.id;
+/** --file, then flags, then --set; named files that are paths are uploaded. */
+async function bodyOf(client: RowsmithClient, flags: JobFlagsWithFiles): Promise<CreateJobBody> {
+  const files = filesOfFlags(flags.trainingFile, flags.validationFile);
+  const { training_file, training_files, ...rest } = await readObject(flags.file);
+  const before = flags.trainingFile === undefined ? { training_file, training_files } : {};
+  const base = { ...rest, ...Object.fromEntries(Object.entries(before).filter(([, value]) => value !== undefined)) };
+  const body = jobBody(flags, files, base);
+  if (body['model'] === undefined) throw new CliError('name a base model: --model <id>, or "model" in --file', exitCodes.usage);
+  if (body['training_file'] === undefined && body['training_files'] === undefined)
+    throw new CliError('name what to train on: --training-file <path or file id>, or "training_file" in --file', exitCodes.usage);
+  return uploadNamed(client, body);
 }
 
-function summary(job: JobObject): string {
-  const lines = [
-    `${job.id}  ${job.status}`,
-    `model        ${job.model}`,
-    `created      ${localTime(job.created_at)}`,
-    `step         ${job.progress.step}${job.progress.total_steps === null ? '' : ` of ${job.progress.total_steps}`}`,
-  ];
-  if (job.fine_tuned_model) lines.push(`fine-tuned   ${job.fine_tuned_model}`);
-  if (job.result_files.length > 0) lines.push(`results      ${job.result_files.join(', ')}`);
-  if (job.error) lines.push(`error        ${job.error.code}: ${job.error.message}`);
-  return lines.join('\n');
+interface MakeFlags extends GlobalOptions {
+  readonly watch?: boolean;
+  readonly idempotencyKey?: string;
 }
-
-/** Watches to the end; the exit code says how it ended. Ctrl-C stops the watching only. */
-async function watch(client: RowsmithClient, id: string, options: GlobalOptions): Promise<void> {
-  const interrupt = new AbortController();
-  process.once('SIGINT', () => interrupt.abort());
-  let job: JobObject;
-  try {
-    job = await watchJob(client, id, openScreen(process.stderr), { signal: interrupt.signal });
-  } catch (error) {
-    if (!interrupt.signal.aborted) throw error;
-    print(`The job goes on. Watch it again: rowsmith jobs watch ${id}`);
-    return;
-  }
-  show(options, job, () => summary(job));
-  if (job.status === 'failed') process.exitCode = exitCodes.failed;
-  if (job.status === 'cancelled') process.exitCode = exitCodes.cancelled;
-}
+const once = ({ idempotencyKey }: MakeFlags) => (idempotencyKey === undefined ? {} : { idempotencyKey });
+const withMaking = (command: Command): Command =>
+  command
+    .option('--idempotency-key <text>', 'the same key and request within a day give the same job, not a second one')
+    .option('--watch', 'follow the job to its end');
 
 export function jobsCommand(): Command {
   const jobs = new Command('jobs').description('create and follow fine-tuning jobs');
-  withConnection(jobs.command('create'))
+  withMaking(withConnection(withJobFlags(jobs.command('create'))))
     .description('start a fine-tuning job')
-    .requiredOption('--model <id>', 'base model, e.g. smollm2-135m-instruct')
-    .requiredOption('--training-file <path or file id>', 'JSONL to train on')
-    .option('--validation-file <path or file id>', 'JSONL held out for validation')
-    .option('--suffix <text>', 'part of the name of the tuned model')
-    .option('--seed <n>', 'seed of everything random')
-    .option('--epochs <n>', 'passes over the training file')
-    .option('--batch-size <n>', 'examples a step')
-    .option('--rows <n>', 'trained rows per matrix; below 1: share of the rows')
-    .option('--scorer <name>', 'l2, l1, random, wanda, taylor, taylor_multivariable, fisher, taylor2 or zo_taylor')
-    .option('--learning-rate <x>', 'peak learning rate')
-    .option('--schedule <name>', 'constant, linear, cosine or step')
-    .option('--max-steps <n>', 'stop after so many optimiser steps')
-    .option('--max-seq-length <n>', 'tokens kept of an example')
-    .option('--prompt <text>', 'answered before and after the training (repeatable)', collect)
-    .option('--metadata <key=value>', 'kept with the job (repeatable)', collect)
-    .option('--row-sparse <json>', 'any field of the row_sparse object')
-    .option('--watch', 'follow the job to its end')
-    .action(async (options: GlobalOptions & JobFlags & { trainingFile: string; validationFile?: string; watch?: boolean }) => {
+    .option('--no-start', 'check and store only; `jobs start` queues it')
+    .action(async (options: JobFlagsWithFiles & MakeFlags & { start: boolean }) => {
       const client = await connect(options);
-      const training = await fileId(client, options.trainingFile);
-      const validation = options.validationFile ? await fileId(client, options.validationFile) : null;
-      const job = await client.createJob(jobBody(options, training, validation));
-      if (!options.watch) return show(options, job, () => `${job.id}  ${job.status}\nWatch it: rowsmith jobs watch ${job.id}`);
-      print(`${job.id}  ${job.status}`);
-      await watch(client, job.id, options);
+      const body = await bodyOf(client, options);
+      const job = await client.createJob(options.start ? body : { ...body, auto_start: false }, once(options));
+      if (options.watch) return watch(client, job.id, options);
+      show(options, job, () => `${job.id}  ${job.status}\nWatch it: rowsmith jobs watch ${job.id}`);
     });
-  withConnection(jobs.command('list'))
+  withConnection(withJobFlags(jobs.command('estimate')))
+    .description('tokens, steps, memory and time of a job, and every default it would get (--json); nothing is queued')
+    .action(async (options: JobFlagsWithFiles & GlobalOptions) => {
+      const client = await connect(options);
+      const estimate = await client.estimateJob(await bodyOf(client, options));
+      show(options, estimate, () => estimateText(estimate));
+    });
+  withMaking(withConnection(withPatch(jobs.command('clone <job>'))))
+    .description('a new job like an earlier one, changed by --set and --file; null takes a field out')
+    .action(async (id: string, options: MakeFlags & { file?: string; set?: readonly string[] }) => {
+      const client = await connect(options);
+      const job = await client.cloneJob(id, applySettings(await readObject(options.file), options.set ?? []), once(options));
+      if (options.watch) return watch(client, job.id, options);
+      show(options, job, () => `${job.id}  ${job.status}\nWatch it: rowsmith jobs watch ${job.id}`);
+    });
+  withPages(withConnection(jobs.command('list')), 20)
     .description('newest jobs first')
-    .option('--limit <n>', 'how many', '20')
-    .action(async (options: GlobalOptions & { limit: string }) => {
-      const page = await (await connect(options)).listJobs({ limit: Number(options.limit) });
+    .option('--metadata <key=value>', 'only jobs that have it (repeatable)', collect)
+    .action(async (options: GlobalOptions & ListFlags & { metadata?: readonly string[] }) => {
+      const client = await connect(options);
+      const filter = options.metadata === undefined ? {} : { metadata: keyValues(options.metadata) };
+      const page = await pagesOf(options, (p) => client.listJobs({ ...p, ...filter }));
       const rows = page.data.map((j) => [
         j.id,
         j.status,
@@ -101,14 +85,15 @@ export function jobsCommand(): Command {
       const job = await (await connect(options)).getJob(id);
       show(options, job, () => summary(job));
     });
-  withConnection(jobs.command('watch <job>'))
-    .description('follow a job: progress bar, loss, tokens/s, time left')
-    .action(async (id: string, options: GlobalOptions) => watch(await connect(options), id, options));
-  withConnection(jobs.command('cancel <job>'))
-    .description('cancel a job')
-    .action(async (id: string, options: GlobalOptions) => {
-      const job = await (await connect(options)).cancelJob(id);
-      show(options, job, () => `${job.id}  ${job.status === 'cancelled' ? 'cancelled' : 'will be cancelled'}`);
+  jobs
+    .command('options')
+    .description('every field of a job that --set and --file take, with units and limits')
+    .option('--json', 'print one JSON document and nothing else')
+    .action(({ json }: { json?: boolean }) => {
+      const options = jobOptions();
+      print(json ? JSON.stringify(options, null, 2) : jobOptionsText(options));
     });
+  addControlCommands(jobs);
+  addResultCommands(jobs);
   return jobs;
 }

@@ -21,5 +21,17 @@ export function modelsCommand(): Command {
       const rows = page.data.map((m) => [m.id, m.owned_by, localTime(m.created)]);
       show(options, page, () => table(['model', 'owner', 'created'], rows));
     });
+  withConnection(models.command('get <model>'))
+    .description('one model')
+    .action(async (id: string, options: GlobalOptions) => {
+      const model = await (await connect(options)).getModel(id);
+      show(options, model, () => `${model.id}  ${model.owned_by}  ${localTime(model.created)}`);
+    });
+  withConnection(models.command('delete <model>'))
+    .description('delete a fine-tuned model; base models stay')
+    .action(async (id: string, options: GlobalOptions) => {
+      await (await connect(options)).deleteModel(id);
+      show(options, { id, deleted: true }, () => `${id}  deleted`);
+    });
   return models;
 }

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 const programs = {
   up: '../../../up/dist/main.js',
+  backup: '../../../up/dist/backup-main.js',
   'add-model': '../../../../packages/hf/dist/add-model.js',
   doctor: '../../../../packages/native/dist/doctor.js',
 } as const;
