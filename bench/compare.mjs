@@ -1,10 +1,10 @@
 /**
  * Our engine against PyTorch + PEFT, in turn (A B A B ...), on the same model, batch, length and threads; prints medians and ratios as a table.
- *   npm run bench -- [--pairs 3] [--steps 3] [--work 4x256,1x512] [--methods lora,lora_checkpointing,full,rows]
+ *   npm run bench -- --gguf FILE [--pairs 3] [--steps 3] [--work 4x256,1x512] [--methods lora,lora_checkpointing,full,rows] [--memory fast,low] [--out FILE]
  * Makes its own Python environment in the cache folder (several GB) with bench/peers/requirements.txt. Close other programs: the cores are shared.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +17,8 @@ const { values } = parseArgs({
     steps: { type: 'string', default: '3' },
     work: { type: 'string', default: '4x256,1x512' },
     methods: { type: 'string', default: 'lora' },
+    memory: { type: 'string', default: 'fast' },
+    out: { type: 'string' },
     gguf: { type: 'string' },
     python: { type: 'string' },
   },
@@ -58,44 +60,54 @@ function run(command, args, env) {
   return JSON.parse(stdout.trim().split('\n').at(-1));
 }
 
-console.log(
-  `${cpus()[0].model}, ${threads} threads, ${values.pairs} pairs of ${values.steps} steps, f32, random tokens, every label counts\n`,
-);
-console.log(
-  '| work | peer | ours tokens/s | peer tokens/s | ratio | ours peak RSS | peer peak RSS | ratio |\n|---|---|---|---|---|---|---|---|',
-);
+/** One of ours, one of theirs, and so on: what else the machine does falls on both. */
+function pairsOf(memory, method, sizes, tokens) {
+  return Array.from({ length: Number(values.pairs) }, () => ({
+    ours: run(
+      process.execPath,
+      [join(here, 'engine-train.mjs'), model, ...sizes, '--rows', '32', '--memory', memory, '--tokens', tokens],
+      trainerEnvironment(threads),
+    ),
+    theirs: run(peer, [
+      join(here, 'peers', 'train_peft.py'),
+      ...['--gguf', values.gguf, '--method', method, ...sizes, '--tokens', tokens, '--threads', String(threads)],
+    ]),
+  }));
+}
+
+const flags = (readFileSync('/proc/cpuinfo', 'utf8').match(/^flags\s*:(.*)$/m)?.[1] ?? '').trim().split(' ');
+const notable = ['avx2', 'fma', 'avx512f', 'avx512_bf16', 'avx512_vnni', 'amx_bf16'].filter((flag) => flags.includes(flag));
+const lines = [
+  `${cpus()[0].model.trim()}, ${threads} threads, ${notable.join(' ')}; ${values.pairs} pairs in turn, ${values.steps} steps each after one to warm up; f32, random tokens, every label counts. ` +
+    'Medians; ratios are medians of the pairs. Ours: 32 rows of every linear, whole steps; peer: PyTorch + PEFT on the same weights and tokens.',
+  '',
+  '| work | ours | peer | ours tokens/s | peer tokens/s | ratio | ours peak RSS (anonymous + file) | peer peak RSS | ratio | ours to first step | peer to first step |',
+  '|---|---|---|---|---|---|---|---|---|---|---|',
+];
+for (const line of lines) console.log(line);
 for (const work of values.work.split(',')) {
   const [batch, length] = work.split('x').map(Number);
   const tokens = writeTokens(batch, length);
-  for (const method of values.methods.split(',')) {
-    const pairs = Array.from({ length: Number(values.pairs) }, () => {
-      const sizes = ['--batch', String(batch), '--length', String(length), '--steps', values.steps];
-      const ours = run(process.execPath, [join(here, 'engine-step.mjs'), model, ...sizes, '--rows', '32'], trainerEnvironment(threads));
-      const theirs = run(peer, [
-        join(here, 'peers', 'train_peft.py'),
-        '--gguf',
-        values.gguf,
-        '--method',
+  const sizes = ['--batch', String(batch), '--length', String(length), '--steps', values.steps];
+  for (const memory of values.memory.split(','))
+    for (const method of values.methods.split(',')) {
+      const pairs = pairsOf(memory, method, sizes, tokens);
+      const of = (pick) => median(pairs.map(pick));
+      const line = `| ${[
+        `${batch} x ${length}`,
+        memory,
         method,
-        ...sizes,
-        '--tokens',
-        tokens,
-        '--threads',
-        String(threads),
-      ]);
-      return { ours, theirs };
-    });
-    const of = (pick) => median(pairs.map(pick));
-    const cells = [
-      `${batch} x ${length}`,
-      method,
-      of((p) => p.ours.tokensPerSecond.median).toFixed(0),
-      of((p) => p.theirs.tokens_per_second).toFixed(0),
-      of((p) => p.ours.tokensPerSecond.median / p.theirs.tokens_per_second).toFixed(2),
-      `${of((p) => p.ours.peakRssMiB).toFixed(0)} MiB`,
-      `${of((p) => p.theirs.peak_rss_mb).toFixed(0)} MiB`,
-      of((p) => p.ours.peakRssMiB / p.theirs.peak_rss_mb).toFixed(2),
-    ];
-    console.log(`| ${cells.join(' | ')} |`);
-  }
+        of((p) => p.ours.tokens_per_second).toFixed(0),
+        of((p) => p.theirs.tokens_per_second).toFixed(0),
+        of((p) => p.ours.tokens_per_second / p.theirs.tokens_per_second).toFixed(2),
+        `${of((p) => p.ours.peak_rss_mb).toFixed(0)} MiB (${of((p) => p.ours.anonymous_mb).toFixed(0)} + ${of((p) => p.ours.file_mb).toFixed(0)})`,
+        `${of((p) => p.theirs.peak_rss_mb).toFixed(0)} MiB`,
+        of((p) => p.ours.peak_rss_mb / p.theirs.peak_rss_mb).toFixed(2),
+        `${of((p) => p.ours.start_to_first_step_seconds).toFixed(1)} s`,
+        `${of((p) => p.theirs.start_to_first_step_seconds).toFixed(1)} s`,
+      ].join(' | ')} |`;
+      console.log(line);
+      lines.push(line);
+    }
 }
+if (values.out) writeFileSync(values.out, `${lines.join('\n')}\n`);
