@@ -98,7 +98,8 @@ export function loadTensors(
   };
   return {
     get,
-    matrix: quantised ? (name) => quantised.matrix(name) : get,
+    // A classifier's heads are not among the quantised ones.
+    matrix: (name) => (quantised?.has(name) ? quantised.matrix(name) : get(name)),
     ...(quantised && { quantised }),
     isWritable: (name) => writable.has(name) || linears.has(name) || fresh.has(name),
     dispose() {

@@ -4,6 +4,8 @@ import { readFile } from 'node:fs/promises';
 import {
   type CheckpointState,
   channelsNames,
+  type DecoderConfig,
+  type EncodedExample,
   type QuantizationName,
   type RowSparseConfig,
   scheduleNames,
@@ -12,8 +14,9 @@ import {
 } from '@rowsmith/contracts';
 import fc from 'fast-check';
 import { type Engine, engineOf, openEngine } from '../engine.js';
-import type { CausalLM, RowPlan } from '../models/causal-lm.js';
+import type { RowPlan, TrainableModel } from '../models/causal-lm.js';
 import { createCausalLM } from '../models/decoder.js';
+import { createClassifier } from '../models/encoder.js';
 import { tinyModel } from '../models/tiny-model.js';
 import { StockOps } from '../ops/stock-ops.js';
 import { quantizationOf } from '../quant/formats.js';
@@ -21,13 +24,18 @@ import { planFromIndices } from '../rows/plan-from-indices.js';
 import { planFromScores } from '../rows/plan-from-scores.js';
 import { scoreChannels } from '../rows/score-channels.js';
 import { philox } from '../runtime/philox.js';
+import { encoderFixture } from '../testing/encoder-fixture.js';
 import { countingExamples, eventsText, stateFromText, stateText, toyInput, toyRowSparse } from './toy-run.js';
 import { train } from './train.js';
 import type { TrainEvent, TrainInput } from './types.js';
 
 type Memory = 'fast' | 'low';
 
+/** Plain Llama with biases; what Gemma and Qwen3 add; BERT with a classifier. */
+type Architecture = 'llama' | 'gemma' | 'encoder';
+
 export interface Draw {
+  readonly architecture: Architecture;
   readonly rowSparse: Partial<RowSparseConfig>;
   readonly operators: 'fused' | 'stock';
   readonly seed: number;
@@ -46,43 +54,45 @@ export interface Draw {
 
 const pick = <T>(...values: readonly T[]) => fc.constantFrom(...values);
 
-const rowSparseDraw: fc.Arbitrary<Partial<RowSparseConfig>> = fc
-  .record({
-    channels: pick(...channelsNames),
-    scorer: pick(...scorerNames),
-    selection: pick(...selectionNames),
-    rows: pick<RowSparseConfig['rows']>(1, 3, { ratio: 0.2, round_to: 1 }),
-    targets: pick<RowSparseConfig['targets']>(toyRowSparse.targets, ['q_proj', 'v_proj', 'down_proj'], ['up_proj']),
-    layers: pick<[number, number]>([0, 1], [1, 1]),
-    head_groups: fc.boolean(),
-    train_biases: fc.boolean(),
-    quantization: pick<QuantizationName>('none', 'nf4', 'int8'),
-    double_quantization: fc.boolean(),
-    update_dropout: pick(0, 0.2),
-    packing: fc.boolean(),
-    length_bucketing: fc.boolean(),
-    gradient_accumulation_steps: pick(1, 2, 3),
-    max_steps: pick(0, 0, 5),
-    lr_schedule: pick(...scheduleNames),
-    warmup_ratio: pick(0, 0.3),
-    min_lr_ratio: pick(0, 0.1),
-    learning_rate: pick(0.02, 0.2),
-    max_grad_norm: pick(0, 0.1, 1),
-    weight_decay: pick(0, 0.1),
-    eval_every_steps: pick(0, 1, 2),
-    keep_best: fc.boolean(),
-    early_stopping_patience: pick(0, 1, 2, 3),
-    early_stopping_min_delta: pick(0, 0.2),
-  })
-  .map(allowed);
+const rowSparseDraw: fc.Arbitrary<Partial<RowSparseConfig>> = fc.record({
+  channels: pick(...channelsNames),
+  scorer: pick(...scorerNames),
+  selection: pick(...selectionNames),
+  rows: pick<RowSparseConfig['rows']>(1, 3, { ratio: 0.2, round_to: 1 }),
+  targets: pick<RowSparseConfig['targets']>(toyRowSparse.targets, ['q_proj', 'v_proj', 'down_proj'], ['up_proj']),
+  layers: pick<[number, number]>([0, 1], [1, 1]),
+  head_groups: fc.boolean(),
+  train_biases: fc.boolean(),
+  quantization: pick<QuantizationName>('none', 'nf4', 'int8'),
+  double_quantization: fc.boolean(),
+  update_dropout: pick(0, 0.2),
+  packing: fc.boolean(),
+  length_bucketing: fc.boolean(),
+  gradient_accumulation_steps: pick(1, 2, 3),
+  max_steps: pick(0, 0, 5),
+  lr_schedule: pick(...scheduleNames),
+  warmup_ratio: pick(0, 0.3),
+  min_lr_ratio: pick(0, 0.1),
+  learning_rate: pick(0.02, 0.2),
+  max_grad_norm: pick(0, 0.1, 1),
+  weight_decay: pick(0, 0.1),
+  eval_every_steps: pick(0, 1, 2),
+  keep_best: fc.boolean(),
+  early_stopping_patience: pick(0, 1, 2, 3),
+  early_stopping_min_delta: pick(0, 0.2),
+});
 
 /** Settings that exclude each other are refused where a job is made: here the later one gives way. */
-function allowed(config: Partial<RowSparseConfig>): Partial<RowSparseConfig> {
-  const { channels, selection, quantization, targets = [] } = config;
+function allowed(config: Partial<RowSparseConfig>, architecture: Architecture): Partial<RowSparseConfig> {
+  const { channels, selection, quantization } = config;
+  const encoder = architecture === 'encoder';
+  const targets = (config.targets ?? []).filter((name) => !encoder || name !== 'gate_proj');
   const rowsAlone = channels === 'out' && selection === 'per_layer';
   const biased = (channels === 'out' || channels === 'both') && selection === 'per_layer' && targets.some((name) => name === 'q_proj');
   return {
     ...config,
+    targets,
+    packing: config.packing === true && !encoder,
     head_groups: rowsAlone && config.head_groups === true && config.rows !== 1,
     train_biases: biased && config.train_biases === true,
     double_quantization: quantization === 'nf4' && config.double_quantization === true,
@@ -90,22 +100,30 @@ function allowed(config: Partial<RowSparseConfig>): Partial<RowSparseConfig> {
   };
 }
 
-export const draws: fc.Arbitrary<Draw> = fc.record({
-  rowSparse: rowSparseDraw,
-  operators: pick('fused' as const, 'fused' as const, 'stock' as const),
-  seed: fc.integer({ min: 0, max: 1000 }),
-  batch: pick(1, 2, 3),
-  epochs: pick(1, 2),
-  warm: pick(false, false, true),
-  memory: fc.tuple(pick<Memory>('fast', 'low'), pick<Memory>('fast', 'low'), pick<Memory>('fast', 'low')),
-  interruptions: fc.array(fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), how: pick('stop' as const, 'kill' as const) }), {
-    minLength: 1,
-    maxLength: 2,
-  }),
-});
+export const draws: fc.Arbitrary<Draw> = fc
+  .record({
+    architecture: pick<Architecture>('llama', 'llama', 'gemma', 'encoder'),
+    rowSparse: rowSparseDraw,
+    operators: pick('fused' as const, 'fused' as const, 'stock' as const),
+    seed: fc.integer({ min: 0, max: 1000 }),
+    batch: pick(1, 2, 3),
+    epochs: pick(1, 2),
+    warm: pick(false, false, true),
+    memory: fc.tuple(pick<Memory>('fast', 'low'), pick<Memory>('fast', 'low'), pick<Memory>('fast', 'low')),
+    interruptions: fc.array(fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), how: pick('stop' as const, 'kill' as const) }), {
+      minLength: 1,
+      maxLength: 2,
+    }),
+  })
+  .map((draw) => ({ ...draw, rowSparse: allowed(draw.rowSparse, draw.architecture) }));
 
-const trainExamples = countingExamples(7, 6);
-const validExamples = countingExamples(3, 7);
+const classified = (examples: readonly EncodedExample[]): EncodedExample[] =>
+  examples.map(({ ids }, i) => ({ ids, labels: new Int32Array(ids.length).fill(-100), types: ids.map((id) => id % 2), label: i % 3 }));
+const counting = { trainExamples: countingExamples(7, 6), validExamples: countingExamples(3, 7) };
+const examplesOf = ({ architecture }: Draw) =>
+  architecture === 'encoder'
+    ? { trainExamples: classified(counting.trainExamples), validExamples: classified(counting.validExamples) }
+    : counting;
 
 const stockEngines = new WeakMap<Engine, Engine>();
 function stockEngine(engine: Engine): Engine {
@@ -120,15 +138,31 @@ const engineFor = (engine: Engine, { operators }: Draw): Engine => (operators ==
 const settingsOf = ({ rowSparse }: Draw): RowSparseConfig => ({ ...toyRowSparse, ...rowSparse });
 
 /** q, k and v have biases, whether they are trained or not. */
-const modelOf = (engine: Engine, draw: Draw, part: number): CausalLM =>
-  createCausalLM(engine.ops, tinyModel(41, { qkv_bias: true }), {
-    memory: draw.memory[part] ?? 'fast',
-    quantization: quantizationOf(settingsOf(draw)),
-  });
+const decoders: Readonly<Record<Exclude<Architecture, 'encoder'>, Partial<DecoderConfig>>> = {
+  llama: { qkv_bias: true },
+  gemma: {
+    ...{ qkv_bias: true, qk_norm: true, post_norms: true, activation: 'gelu_tanh', embed_scale: 4, attention_softcap: 5, logit_softcap: 3 },
+    ...{ windows: [3, 0], ropes: [{ theta: 10_000 }, { theta: 50_000, dim: 4 }], rope_of_layer: [1, 0] },
+  },
+};
 
-async function plan(engine: Engine, model: CausalLM, draw: Draw): Promise<RowPlan> {
+function modelOf({ ops }: Engine, draw: Draw, part: number): TrainableModel {
+  const { architecture } = draw;
+  const options = { memory: draw.memory[part] ?? 'fast', quantization: quantizationOf(settingsOf(draw)) };
+  if (architecture === 'encoder') return createClassifier(ops, encoderFixture().model, options);
+  return createCausalLM(ops, tinyModel(41, decoders[architecture]), options);
+}
+
+async function plan(engine: Engine, model: TrainableModel, draw: Draw): Promise<RowPlan> {
   const config = settingsOf(draw);
-  const { scores } = await scoreChannels({ engine, model, config, seed: draw.seed, examples: trainExamples, batchSize: draw.batch });
+  const { scores } = await scoreChannels({
+    engine,
+    model,
+    config,
+    seed: draw.seed,
+    examples: examplesOf(draw).trainExamples,
+    batchSize: draw.batch,
+  });
   return planFromScores(model, config, scores);
 }
 
@@ -144,7 +178,7 @@ function warmStart(seed: number, buffers: CheckpointState['buffers']): Checkpoin
 async function inputOf(engine: Engine, draw: Draw, part: number, resume?: CheckpointState): Promise<TrainInput> {
   const model = modelOf(engine, draw, part);
   const input = toyInput(engine, {
-    ...{ model, seed: draw.seed, batch: draw.batch, epochs: draw.epochs, rowSparse: settingsOf(draw), trainExamples, validExamples },
+    ...{ model, seed: draw.seed, batch: draw.batch, epochs: draw.epochs, rowSparse: settingsOf(draw), ...examplesOf(draw) },
     plan: resume ? planFromIndices(model, resume.indices, resume.columns, resume.biases) : await plan(engine, model, draw),
     ...(resume && { resume }),
   });
