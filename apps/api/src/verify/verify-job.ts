@@ -2,27 +2,12 @@
  * Recomputes everything that ties a job's adapter to its checkpoints, configuration, data and base. The end of the chain is anchored in the tables (hash of the adapter's
  * manifest, hashes of the checkpoints' manifests); from there each manifest names its files and its predecessor. Reads each object once and keeps none.
  */
-import {
-  AdapterManifest,
-  CheckpointManifest,
-  canonicalJson,
-  configIdentity,
-  dataIdentity,
-  type ManifestFile,
-  type ObjectRef,
-  parseAs,
-  type VerificationLine,
-  type VerificationLink,
-} from '@rowsmith/contracts';
-import { type CheckpointRecord, isFinal, type JobRecord, type ObjectStore } from '@rowsmith/core';
-import { Links } from './links.js';
-import { hashObject, readManifestObject, sha256Of } from './read-object.js';
+import { AdapterManifest, CheckpointManifest, parseAs, type VerificationLine, type VerificationLink } from '@rowsmith/contracts';
+import type { CheckpointRecord } from '@rowsmith/core';
+import { JobLinks, type JobLinksInput } from './job-links.js';
+import { readManifestObject } from './read-object.js';
 
-export interface VerifyInput {
-  readonly job: JobRecord;
-  readonly objects: Pick<ObjectStore, 'get'>;
-  /** Of the base model; null: it is not in the model store any more, so that hashes of the data are only compared with each other. */
-  readonly tokenizerSha256: string | null;
+export interface VerifyInput extends JobLinksInput {
   /** All of the job, newest first, as they stand when it is called: checkpoints of a running job come and go. */
   readonly recorded: () => Promise<readonly CheckpointRecord[]>;
 }
@@ -39,9 +24,7 @@ export async function* verifyJob(input: VerifyInput): AsyncGenerator<Verificatio
 }
 
 class JobVerification {
-  readonly #links = new Links();
-  readonly #config: string;
-  #data: string | null;
+  readonly #links: JobLinks;
   #adapter: AdapterManifest | null = null;
   /** Read and whole, by the hash of the manifest. */
   readonly #whole = new Map<string, CheckpointManifest>();
@@ -49,9 +32,7 @@ class JobVerification {
   readonly #chain = new Set<string>();
 
   constructor(private readonly input: VerifyInput) {
-    const { spec } = input.job;
-    this.#config = sha256Of(canonicalJson(configIdentity(spec)));
-    this.#data = input.tokenizerSha256 === null ? null : sha256Of(canonicalJson(dataIdentity(spec, input.tokenizerSha256)));
+    this.#links = new JobLinks(input);
   }
 
   verdict() {
@@ -59,32 +40,12 @@ class JobVerification {
   }
 
   async *run(): Lines {
-    yield* this.#dataFiles();
+    yield* this.#links.dataFiles();
     yield* this.#adapterItself();
     const recorded = await this.input.recorded();
     yield* this.#checkpoints(recorded);
     yield* this.#aside(recorded);
     yield* this.#adapterRows();
-  }
-
-  async *#dataFiles(): Lines {
-    const { job, objects } = this.input;
-    const { training_data, mixture, validation_data } = job.spec;
-    const refs: readonly (readonly [string, ObjectRef])[] = [
-      ...(mixture ?? [{ file: '', data: training_data }]).map(({ data }, i) => [`training data ${i + 1}`, data] as const),
-      ...(validation_data ? [['validation data', validation_data] as const] : []),
-    ];
-    for (const [name, { key, sha256 }] of refs) {
-      const found = await hashObject(objects, key);
-      const gone = found === null && isFinal(job.status) ? { status: 'removed' as const, message: 'The file was deleted since.' } : {};
-      yield this.#links.line('job', name, {
-        expected: sha256,
-        found: found?.sha256 ?? null,
-        ...(found && { bytes: found.bytes }),
-        key,
-        ...gone,
-      });
-    }
   }
 
   async *#adapterItself(): Lines {
@@ -102,30 +63,8 @@ class JobVerification {
     // What a damaged manifest says is nobody's word.
     if (typeof manifest === 'string' || (expected !== null && read?.sha256 !== expected)) return;
     this.#adapter = manifest;
-    yield* this.#binding('adapter', manifest);
-    yield* this.#files('adapter', manifest.files);
-  }
-
-  *#binding(of: string, manifest: CheckpointManifest | AdapterManifest): Generator<VerificationLink, void, void> {
-    const { job } = this.input;
-    if (manifest.job_id !== job.id)
-      yield this.#links.line(of, 'job', { expected: null, found: null, message: `It belongs to ${manifest.job_id}.` });
-    yield this.#links.line(of, 'config', { expected: this.#config, found: manifest.config_sha256 });
-    yield this.#links.line(of, 'base', { expected: job.spec.base_sha256, found: manifest.base_sha256 });
-    const unknown = { message: 'The base model, whose tokenizer the hash is of too, is not here. The others are compared with this one.' };
-    yield this.#links.line(of, 'data', { expected: this.#data, found: manifest.data_sha256, ...(this.#data === null && unknown) });
-    this.#data ??= manifest.data_sha256;
-  }
-
-  async *#files(of: string, files: readonly ManifestFile[]): Lines {
-    for (const { name, key, sha256, bytes } of files) {
-      const found = await hashObject(this.input.objects, key);
-      const size = found && found.bytes !== bytes ? { message: `It has ${found.bytes} bytes, the manifest says ${bytes}.` } : {};
-      yield this.#links.line(of, name, {
-        ...{ expected: sha256, found: found?.sha256 ?? null, key, ...size },
-        ...(found && { bytes: found.bytes }),
-      });
-    }
+    yield* this.#links.binding('adapter', manifest);
+    yield* this.#links.files('adapter', manifest.files);
   }
 
   /** From the end backwards along the predecessors. Where a manifest is gone or damaged the thread is lost: all older ones are then looked at by themselves. */
@@ -189,8 +128,8 @@ class JobVerification {
     });
     if (read.sha256 !== expected || typeof manifest === 'string') return null;
     this.#whole.set(expected, manifest);
-    yield* this.#binding(of, manifest);
-    yield* this.#files(of, manifest.files);
+    yield* this.#links.binding(of, manifest);
+    yield* this.#links.files(of, manifest.files);
     if (manifest.previous_sha256 !== null) yield this.#predecessor(of, 'predecessor', manifest.previous_sha256, recorded);
     return manifest;
   }

@@ -13,7 +13,7 @@ import { type Quantization, quantizationOf } from '../quant/formats.js';
 import { planFromScores } from '../rows/plan-from-scores.js';
 import { scoreChannels } from '../rows/score-channels.js';
 import { philox } from '../runtime/philox.js';
-import { lineOf } from './exactness-draw.js';
+import { lineOf } from './exactness-run.js';
 import { digest, toyInput, toyRowSparse } from './toy-run.js';
 import { train } from './train.js';
 
