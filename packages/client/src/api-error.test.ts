@@ -24,3 +24,9 @@ test("the words are the API's; those of a proxy are not taken for it", () => {
   expect(errorOf(404, body)).toMatchObject({ message: 'No.', code: 'model_not_found', param: 'model', requestId: 'req_1' });
   expect(errorOf(502, '<html>')).toMatchObject({ code: null, type: 'unexpected_response', message: 'HTTP 502' });
 });
+
+test('a quota that is used up is told from asking too often: trying again does not help', () => {
+  const body = { error: { message: 'No.', type: 'insufficient_quota', param: 'queued_jobs', code: 'quota_exceeded' } };
+  const { kind, retryable } = errorOf(429, body);
+  expect({ kind, retryable }).toEqual({ kind: 'quota', retryable: false });
+});

@@ -2,9 +2,17 @@ import type { ApiErrorBody } from '@rowsmith/contracts';
 
 /**
  * What a caller does about it: `authentication` (no or a wrong key), `permission` (the key may not), `not_found`, `conflict` (with the state of things: try
- * later or never), `invalid_request` (change it), `rate_limited` (wait), `server` (not the caller's fault; try again).
+ * later or never), `invalid_request` (change it), `rate_limited` (wait), `quota` (use less, or have it raised), `server` (not the caller's fault; try again).
  */
-export type ApiErrorKind = 'authentication' | 'permission' | 'not_found' | 'conflict' | 'invalid_request' | 'rate_limited' | 'server';
+export type ApiErrorKind =
+  | 'authentication'
+  | 'permission'
+  | 'not_found'
+  | 'conflict'
+  | 'invalid_request'
+  | 'rate_limited'
+  | 'quota'
+  | 'server';
 
 const kinds: Readonly<Record<number, ApiErrorKind>> = {
   401: 'authentication',
@@ -30,6 +38,7 @@ export class RowsmithApiError extends Error {
   }
 
   get kind(): ApiErrorKind {
+    if (this.type === 'insufficient_quota') return 'quota';
     return kinds[this.status] ?? (this.status >= 500 ? 'server' : 'invalid_request');
   }
 

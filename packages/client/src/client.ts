@@ -31,5 +31,12 @@ export function createRowsmithClient(options: RowsmithClientOptions): RowsmithCl
     headers: options.apiKey === null ? {} : { authorization: `Bearer ${options.apiKey}` },
   });
   const calls = { api, http };
-  return { api, ...fileMethods(calls), ...jobMethods(calls), ...jobResultMethods(calls), ...organizationMethods(calls), ...serviceMethods(calls) };
+  return {
+    api,
+    ...fileMethods(calls),
+    ...jobMethods(calls),
+    ...jobResultMethods(calls),
+    ...organizationMethods(calls),
+    ...serviceMethods(calls),
+  };
 }

@@ -1,4 +1,5 @@
 /** Projects, keys, quotas, limits and the audit log, over HTTP. */
+import { createRowsmithClient } from '@rowsmith/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { examplesJsonl, formOf, openTestApi, type TestApi } from '../testing/test-api.js';
 
@@ -13,7 +14,7 @@ type Headers = Readonly<Record<string, string>>;
 
 let api: TestApi;
 beforeAll(async () => {
-  api = await openTestApi({ requestsPerMinute: 10_000 });
+  api = await openTestApi({ listen: true, requestsPerMinute: 10_000 });
 });
 afterAll(() => api.close());
 
@@ -215,4 +216,29 @@ test('the audit log tells who did what, refusals too, and no secrets', async () 
   expect(await count(`effective_at[gt]=${now + 3600}`)).toBe(0);
   expect((await logs('event_types[]=nonsense')).statusCode).toBe(400);
   expect((await logs('after=audit_log-none')).json().error).toMatchObject({ param: 'after' });
+});
+
+test('the client has a method for each of it', async () => {
+  const client = createRowsmithClient({ baseUrl: api.url, apiKey: api.key });
+  const { id } = await client.createProject('by client', { queued_jobs: 0 });
+  expect((await client.updateProject(id, { name: 'by the client', quotas: { running_jobs: 2 } })).quotas).toMatchObject({
+    ...{ queued_jobs: 0, running_jobs: 2 },
+  });
+  const made = await client.createApiKey(id, 'one', { scopes: ['write'], expiresAt: Math.floor(Date.now() / 1000) + 600 });
+  const next = await client.rotateApiKey(id, made.id, { overlapSeconds: 60 });
+  expect((await client.listApiKeys(id)).data.map((k) => k.id)).toEqual([next.id, made.id]);
+  const member = createRowsmithClient({ baseUrl: api.url, apiKey: next.value ?? '' });
+  const file = await member.uploadFile(new Blob([examplesJsonl(8)]));
+  const refusal = await member.createJob({ model: api.modelId, training_file: file.id }).catch((error: unknown) => error);
+  expect(refusal).toMatchObject({ kind: 'quota', code: 'quota_exceeded', param: 'queued_jobs', retryable: false });
+  expect(await member.projectUsage('current')).toMatchObject({ project_id: id, storage_bytes: { used: file.bytes } });
+  await client.revokeApiKey(id, made.id);
+  await expect(client.getApiKey(id, made.id)).rejects.toMatchObject({ kind: 'not_found', code: 'api_key_not_found' });
+  await expect(member.getProject(id)).rejects.toMatchObject({ kind: 'permission', code: 'missing_scope' });
+  expect(
+    (await client.listAuditLogs({ projectIds: [id], actions: ['api_key.rotated', 'api_key.deleted'] })).data.map((e) => e.resource_id),
+  ).toEqual([...[made.id, next.id]]);
+  expect((await client.archiveProject(id)).status).toBe('archived');
+  expect((await client.getProject(id)).archived_at).not.toBeNull();
+  expect((await client.listProjects({ includeArchived: true, limit: 1 })).data[0]?.id).toBe(id);
 });

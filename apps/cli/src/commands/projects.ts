@@ -3,8 +3,9 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { localTime, table } from '../table.js';
 import { connect, type GlobalOptions, type ListFlags, pagesOf, show, wholeNumber, withConnection, withPages } from './context.js';
 
-/** A whole number, or `none`. */
-const limit = (text: string): number | null => (text === 'none' ? null : wholeNumber(0)(text));
+/** Commander makes an empty string of a parser's null, so "no limit" stays a word until it is sent. */
+type Limit = number | 'none';
+const limit = (text: string): Limit => (text === 'none' ? text : wholeNumber(0)(text));
 const quotaFlags = {
   runningJobs: ['running_jobs', 'running-jobs', 'that run at a time'],
   queuedJobs: ['queued_jobs', 'queued-jobs', 'that wait'],
@@ -12,17 +13,18 @@ const quotaFlags = {
   deviceSeconds: ['device_seconds_per_month', 'device-seconds', 'of device time a month'],
   requests: ['requests_per_minute', 'requests', 'a minute'],
 } as const satisfies Record<string, readonly [keyof ProjectQuotas, string, string]>;
-type QuotaFlags = GlobalOptions & { readonly [K in keyof typeof quotaFlags]?: number | null } & { readonly name?: string };
+export type QuotaFlags = GlobalOptions & { readonly [K in keyof typeof quotaFlags]?: Limit } & { readonly name?: string };
 
-const withQuotas = (command: Command): Command => {
+export const withQuotas = (command: Command): Command => {
   for (const [, flag, what] of Object.values(quotaFlags))
     command.addOption(new Option(`--${flag} <n>`, `how many it may have ${what}; none: no limit`).argParser(limit));
   return command;
 };
-function quotasOf(options: QuotaFlags): Partial<ProjectQuotas> | undefined {
+/** undefined: none is named. */
+export function quotasOf(options: QuotaFlags): Partial<ProjectQuotas> | undefined {
   const given = Object.entries(quotaFlags).flatMap(([flag, [name]]) => {
     const value = options[flag as keyof typeof quotaFlags];
-    return value === undefined ? [] : [[name, value] as const];
+    return value === undefined ? [] : [[name, value === 'none' ? null : value] as const];
   });
   return given.length === 0 ? undefined : Object.fromEntries(given);
 }
