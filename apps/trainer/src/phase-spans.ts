@@ -18,16 +18,21 @@ export function phaseSpans(channel: Channel): PhaseSpans {
   const follow = (message: FromTrainer): void => {
     switch (message.type) {
       case 'phase':
-        return next(openSpan(`trainer.${message.phase}`));
+        next(openSpan(`trainer.${message.phase}`));
+        break;
       case 'metric':
-        return open?.note({ 'rowsmith.step': message.point.step });
+        open?.note({ 'rowsmith.step': message.point.step });
+        break;
       case 'checkpoint':
-        return open?.note({ 'rowsmith.checkpoint.step': message.step, 'rowsmith.checkpoint.bytes': message.bytes });
+        open?.note({ 'rowsmith.checkpoint.step': message.step, 'rowsmith.checkpoint.bytes': message.bytes });
+        break;
       case 'failed':
-        return next(null, message.message);
+        next(null, message.message);
+        break;
       case 'stopped':
       case 'done':
-        return next(null);
+        next(null);
+        break;
     }
   };
   return {

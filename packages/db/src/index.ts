@@ -1,3 +1,5 @@
+export { type DatabaseDump, dumpTables } from './backup/dump-tables.js';
+export { loadTables, RestoreError, requireEmptyDatabase } from './backup/load-tables.js';
 export { createApiKeyStore } from './api-key-store.js';
 export { createAttemptStore } from './attempt-store.js';
 export { createAuditStore } from './audit-store.js';

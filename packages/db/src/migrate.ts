@@ -28,22 +28,32 @@ interface AppliedRow {
   readonly finished_at: Date | null;
 }
 
-/** Returns the names of the migrations it applied. Throws MigrationError when one failed (now or earlier), was edited, or is unknown to this build. */
-export async function migrateDatabase(databaseUrl: string, folder: string = defaultFolder): Promise<readonly string[]> {
+/**
+ * Returns the names of the migrations it applied. `only`: no others, as if this were the build that had just these.
+ * Throws MigrationError when one failed (now or earlier), was edited, or is unknown to this build.
+ */
+export async function migrateDatabase(
+  databaseUrl: string,
+  folder: string = defaultFolder,
+  only?: ReadonlySet<string>,
+): Promise<readonly string[]> {
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
   try {
     await client.query('SELECT pg_advisory_lock($1)', [lockKey]);
     await client.query(table);
-    return await applyMissing(client, folder);
+    return await applyMissing(client, folder, only);
   } finally {
     await client.end();
   }
 }
 
-async function applyMissing(client: pg.Client, folder: string): Promise<readonly string[]> {
+async function applyMissing(client: pg.Client, folder: string, only: ReadonlySet<string> | undefined): Promise<readonly string[]> {
   const entries = await readdir(folder, { withFileTypes: true });
-  const names = entries.filter((e) => e.isDirectory()).map((e) => e.name);
+  const all = entries.filter((e) => e.isDirectory()).map((e) => e.name);
+  const unknown = [...(only ?? [])].find((name) => !all.includes(name));
+  if (unknown !== undefined) throw new MigrationError(`This build does not know the migration ${unknown}: it is older.`);
+  const names = all.filter((name) => only?.has(name) ?? true);
   const { rows } = await client.query<AppliedRow>(
     'SELECT migration_name, checksum, finished_at FROM _prisma_migrations WHERE rolled_back_at IS NULL',
   );
