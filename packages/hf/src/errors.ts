@@ -32,12 +32,16 @@ export class ModelError extends Error {
   readonly file: string | undefined;
 
   constructor(code: ModelErrorCode, message: string, at: { readonly file?: string; readonly cause?: unknown } = {}) {
-    super(at.file === undefined ? message : `${at.file}: ${message}`, at.cause === undefined ? undefined : { cause: at.cause });
+    super(printable(at.file === undefined ? message : `${at.file}: ${message}`), at.cause === undefined ? undefined : { cause: at.cause });
     this.code = code;
     this.fault = modelErrorCodes[code];
     this.file = at.file;
   }
 }
+
+/** Parsers' own messages quote what they found: a stranger's control characters must reach neither a terminal nor a log. */
+const printable = (text: string): string =>
+  text.replace(/\p{Cc}/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 /** Names of bytes and letters from files, made safe to print: control characters out, 80 characters at most. */
 export function quoted(text: string): string {

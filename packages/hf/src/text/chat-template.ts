@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ModelError } from '../errors.js';
+import { readLimited } from '../read-limited.js';
 import { type CompiledTemplate, compileTemplate } from './compile-template.js';
 import { markGeneration } from './generation-tags.js';
 import { checkTemplateInput } from './template-values.js';
@@ -101,7 +101,7 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 async function readJson(path: string, file: string): Promise<Readonly<Record<string, unknown>>> {
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(path, 'utf8'));
+    value = JSON.parse(await readLimited(path));
   } catch (cause) {
     throw new ModelError('bad_tokenizer', `cannot be read (${(cause as Error).message})`, { file, cause });
   }

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Tokenizer as Binding } from 'tokenizers';
 import { ModelError } from '../errors.js';
+import { readLimited } from '../read-limited.js';
 import { tokenizerFromJson } from './tokenizer.js';
 
 export interface TextPair {
@@ -25,7 +25,7 @@ export interface PairTokenizer {
 /** Loads `tokenizer.json` of a packed model. maxLength: tokens, special ones included. */
 export async function loadPairTokenizer(dir: string, maxLength: number): Promise<PairTokenizer> {
   const file = 'tokenizer.json';
-  const text = await readFile(join(dir, file), 'utf8').catch((cause: unknown) => {
+  const text = await readLimited(join(dir, file)).catch((cause: unknown) => {
     throw new ModelError('missing_file', `cannot be read (${(cause as Error).message})`, { file, cause });
   });
   tokenizerFromJson(text, file);

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Tokenizer as Binding } from 'tokenizers';
 import { ModelError } from '../errors.js';
+import { maxTextFileBytes, readLimited } from '../read-limited.js';
 
 export interface Encoded {
   readonly ids: Int32Array;
@@ -24,22 +24,21 @@ export interface Tokenizer {
   tokenToId(token: string): number | null;
 }
 
-const maxTokenizerBytes = 128 * 2 ** 20;
-
 /** Loads `tokenizer.json` of a packed model or Hugging Face folder. About 0.1 s for 50 k tokens. */
 export async function loadTokenizer(dir: string): Promise<Tokenizer> {
   const file = 'tokenizer.json';
   let text: string;
   try {
-    text = await readFile(join(dir, file), 'utf8');
+    text = await readLimited(join(dir, file));
   } catch (cause) {
+    if (cause instanceof RangeError) throw new ModelError('bad_tokenizer', cause.message, { file, cause });
     throw new ModelError('missing_file', `cannot be read (${(cause as Error).message})`, { file, cause });
   }
   return tokenizerFromJson(text, file);
 }
 
 export function tokenizerFromJson(text: string, file = 'tokenizer.json'): Tokenizer {
-  if (text.length > maxTokenizerBytes) throw new ModelError('bad_tokenizer', `is longer than ${maxTokenizerBytes} characters`, { file });
+  if (text.length > maxTextFileBytes) throw new ModelError('bad_tokenizer', `is longer than ${maxTextFileBytes} characters`, { file });
   let binding: Binding;
   try {
     binding = Binding.fromString(text);
