@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createApiKeyStore } from './api-key-store.js';
 import { createAuditStore } from './audit-store.js';
 import { type Database, openDatabase } from './database.js';
+import { createDispatchStore } from './dispatch-store.js';
 import { createFileStore } from './file-store.js';
 import { createJobStore } from './job-store.js';
 import { createProjectStore } from './project-store.js';
@@ -200,4 +201,35 @@ test('audit entries are listed newest first, filtered, page by page, and only of
   const after = first.items[2]?.id ?? '';
   expect((await list({}, { limit: 3, after })).items.map(({ resourceId }) => resourceId)).toEqual(['a']);
   expect(await audit.list({ projectIds: [theirs.id] }, { limit: 3, after })).toBe('no_cursor');
+});
+
+test('the dispatcher lets go no more jobs than the project may run', async () => {
+  const url = await postgres.createDatabase();
+  const own = openDatabase(url);
+  const dispatch = createDispatchStore(own, url);
+  try {
+    const project = await createProjectStore(own).create({
+      id: newId('project', randomBytes),
+      name: 'capped',
+      quotas: { running_jobs: 0 },
+    });
+    if (project === 'name_taken') throw new Error(project);
+    const file = {
+      id: newId('file', randomBytes),
+      projectId: project.id,
+      filename: 'f',
+      purpose: 'fine-tune',
+      bytes: 1,
+      sha256: '',
+      key: 'k',
+    } as const;
+    await createFileStore(own).insert({ ...file, examples: 1, findings: null, lifeSeconds: null });
+    await createJobStore(own).create(newJob(project.id, file.id));
+    expect((await dispatch.release(1000)).released).toBe(0);
+    await createProjectStore(own).update(project.id, { quotas: { running_jobs: 1 } });
+    expect((await dispatch.release(1000)).released).toBe(1);
+  } finally {
+    await dispatch.close();
+    await own.close();
+  }
 });
