@@ -97,12 +97,16 @@ function activationBytes(question: MemoryQuestion): number {
   return 4 * (tokens * (kept + beside) + logits + probabilities);
 }
 
-/** Attention holds four blocks of probabilities of at most 16 MiB, or of one sequence; stock operators, whatever else is fused. */
+/**
+ * Attention holds four blocks of probabilities of at most 16 MiB, or of one sequence; stock operators, whatever else is fused. For BERT base, 16 x 128 tokens:
+ * 0.985 of the measured peak with `memory` fast, 0.988 with low.
+ */
 function encoderActivationBytes({ config, rowSparse, memory, tokens, length }: MemoryQuestion): number {
   const { hidden_size: C, n_heads: H, intermediate_size: F, n_layers: L } = sizesOf(config);
   const layer = 7 * C + F;
   const kept = (L - rowSparse.layers[0]) * (memory === 'fast' ? layer : C);
-  const beside = 4 * F + 8 * C + (memory === 'low' ? layer : 0);
+  // Of the layer at hand: what its backward pass makes, and, where it is computed again, its forward pass with products before their biases.
+  const beside = 8 * F + 20 * C + (memory === 'low' ? 3 * F + 20 * C : 0);
   const probabilities = 4 * Math.max(4 * H * length * length, Math.min(2 ** 24, 4 * H * tokens * length));
   return 4 * tokens * (kept + beside) + probabilities;
 }
