@@ -6,7 +6,10 @@ export interface HeldJob {
   readonly status: string;
   readonly epoch: number;
   readonly barren: number;
+  /** Of the newest checkpoint, -1 before the first. */
   readonly step: number;
+  /** The attempt that runs has made a checkpoint. */
+  readonly saved: boolean;
   /** Of the attempt that runs. */
   readonly workerId: string | null;
   readonly errorCode: string | null;
@@ -56,7 +59,8 @@ export class Ledger {
 
   jobs(): Promise<HeldJob[]> {
     return this.#ask<HeldJob>(`
-      SELECT j.id, j.status::text AS status, j.epoch, j.barren_attempts AS barren, j.checkpoint_step AS step, a.worker_id AS "workerId", j.error_code AS "errorCode"
+      SELECT j.id, j.status::text AS status, j.epoch, j.barren_attempts AS barren, j.checkpoint_step AS step, a.worker_id AS "workerId",
+             EXISTS (SELECT 1 FROM checkpoint c WHERE c.job_id = j.id AND c.epoch = j.epoch) AS saved, j.error_code AS "errorCode"
       FROM job j LEFT JOIN attempt a ON a.job_id = j.id AND a.epoch = j.epoch AND a.ended_at IS NULL ORDER BY j.created_at, j.id`);
   }
 

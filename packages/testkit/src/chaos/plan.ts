@@ -49,6 +49,8 @@ export interface Fault {
   readonly gapMs: number;
   /** The next one does not wait for the end of this one. */
   readonly overlap: boolean;
+  /** A worker or trainer is hit only after its attempt has saved something: in the middle of training, not while it starts. */
+  readonly deep: boolean;
 }
 
 /** Longer than the silence after which a running attempt counts as lost, plus a round of the control loop. */
@@ -97,5 +99,6 @@ export function planFault(seed: number, index: number, surroundings: ChaosSurrou
     holdMs: draws.between(low, high),
     gapMs: draws.between(0, 1_200),
     overlap: draws.number() < 0.5,
+    deep: draws.number() < 0.5,
   };
 }

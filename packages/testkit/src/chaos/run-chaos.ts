@@ -261,11 +261,13 @@ class Chaos {
   /** A worker whose job has gone on since the last trouble; waits for one. */
   async #victim(fault: Fault): Promise<{ worker: KeptWorker; job: HeldJob }> {
     const { workers, ledger } = this.#installation;
+    const fits = (job: HeldJob) =>
+      job.status === 'running' && job.barren === 0 && (!fault.deep || job.saved) && (fault.kind !== 'flip.checkpoint' || job.step >= 0);
     for (const deadline = performance.now() + this.#patienceMs; performance.now() < deadline; await wait(100)) {
       const jobs = await ledger.jobs();
       const order = workers.map((_, i) => workers[(i + fault.target) % workers.length] as KeptWorker);
       for (const worker of order) {
-        const job = jobs.find(({ workerId, status, barren }) => workerId === worker.id && status === 'running' && barren === 0);
+        const job = jobs.find((held) => held.workerId === worker.id && fits(held));
         if (job && !this.#held.has(worker.id)) return { worker, job };
       }
       if (jobs.some(({ status }) => status === 'failed')) break;
