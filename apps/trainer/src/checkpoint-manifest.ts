@@ -12,10 +12,11 @@ export interface Binding {
   readonly operators: Engine['operators']['kind'];
 }
 
-export function bindingOf(spec: JobSpec, dataSha256: string, operators: Binding['operators']): Binding {
+/** `configSha256`: of the specification as it is stored, where that is not the one at hand. */
+export function bindingOf(spec: JobSpec, dataSha256: string, operators: Binding['operators'], configSha256?: string): Binding {
   return {
     job_id: spec.job_id,
-    config_sha256: sha256Of(canonicalJson(configIdentity(spec))),
+    config_sha256: configSha256 ?? sha256Of(canonicalJson(configIdentity(spec))),
     base_sha256: spec.base_sha256,
     data_sha256: dataSha256,
     operators,

@@ -126,7 +126,7 @@ class AttemptRun {
     const model: TrainableModel = loaded.language === null ? loaded.classifier : loaded.language;
     const fresh = loaded.classifier ? newClassifier(loaded.classifier, spec.seed) : new Map();
     if (task) await this.#phase('loading_data', headMessage(task));
-    const binding = bindingOf(spec, dataset.sha256, engine.operators.kind);
+    const binding = bindingOf(spec, dataset.sha256, engine.operators.kind, this.start.config_sha256);
     const exportsBest = spec.row_sparse.export === 'best';
     const found = await findCheckpoint(this.store, this.start.resume_from, binding, model.linears, this.workDir, exportsBest);
     const begun = found.state ?? (await warmStart(this.store, spec, model.linears, this.workDir, fresh));

@@ -1,8 +1,9 @@
 /** One attempt, from the trainer's start to the row that says how it ended. Never computes: the heartbeat must go out whatever the trainer does. */
+import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { FromTrainer, StorageLocation } from '@rowsmith/contracts';
-import type { Attempt, AttemptFailure, AttemptStore, Fenced } from '@rowsmith/core';
+import { canonicalJson, configIdentity, type FromTrainer, type JobSpec, type StorageLocation } from '@rowsmith/contracts';
+import { type Attempt, type AttemptFailure, type AttemptStore, completeSpec, type Fenced } from '@rowsmith/core';
 import { currentTraceparent, inSpan, type Logger, type WorkerMetrics } from '@rowsmith/telemetry';
 import { AttemptJournal } from './attempt-journal.js';
 import { type AttemptOutcome, attemptLine, wentWell } from './attempt-line.js';
@@ -42,6 +43,13 @@ export interface SupervisorDeps {
  */
 type Stop = 'cancel' | 'pause' | 'preempt' | 'expired' | 'handback' | 'fenced' | 'lost' | 'broken';
 const longestTimerMs = 2 ** 31 - 1;
+
+/** A job that an older build stored goes on under the hash that its checkpoints have. */
+function specOf(stored: JobSpec): { spec: JobSpec; config_sha256?: string } {
+  const spec = completeSpec(stored);
+  if (spec === stored) return { spec };
+  return { spec, config_sha256: createHash('sha256').update(canonicalJson(configIdentity(stored))).digest('hex') };
+}
 
 /** Runs the attempt to its end; `handback` asks for it to be given back. Rejects only by a bug. */
 export function superviseAttempt(deps: SupervisorDeps, attempt: Attempt, handback: AbortSignal): Promise<AttemptOutcome> {
@@ -149,7 +157,7 @@ class Supervision {
     });
     trainer.send({
       type: 'start',
-      spec: job.spec,
+      ...specOf(job.spec),
       epoch,
       storage: this.deps.storage,
       model_dir: join(this.deps.modelsDir, job.spec.model),

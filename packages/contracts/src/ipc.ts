@@ -34,6 +34,8 @@ export const TrainerStart = message('start', {
   resume_from: Type.Array(
     Type.Object({ manifest_key: Type.String(), manifest_sha256: Type.String(), step: Type.Integer() }, { additionalProperties: false }),
   ),
+  /** Hash that binds checkpoints to the specification as it is stored, when an older build stored it and it was completed since. */
+  config_sha256: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
   /** W3C Trace Context of the attempt, when it is traced. */
   traceparent: Type.Optional(Type.String({ maxLength: 55 })),
 });

@@ -8,6 +8,7 @@ export { baseLearningRate, type JobFacts, type JobFault, type ResolvedJob, resol
 export { type AttemptProgress, decideAfterFailure, type FailureDecision, maxBarrenAttempts } from './retry.js';
 export { covers } from './scopes.js';
 export { canMove, finalStatuses, heldStatuses, isFinal, sourcesOf } from './status.js';
+export { completeRowSparse, completeSpec } from './stored-spec.js';
 export * from './tenancy-ports.js';
 export * from './tracking-ports.js';
 export * from './webhook-ports.js';

@@ -12,7 +12,7 @@ import type {
   ProjectId,
   RowSparseConfig,
 } from '@rowsmith/contracts';
-import type { CheckpointRecord, FileRecord, JobRecord, StoredEvent } from '@rowsmith/core';
+import { type CheckpointRecord, completeRowSparse, type FileRecord, type JobRecord, type StoredEvent } from '@rowsmith/core';
 import type { Checkpoint, Event, File, Job, Metric } from './generated/client.js';
 
 export const filePurposeOf = { fine_tune: 'fine-tune', fine_tune_results: 'fine-tune-results' } as const;
@@ -44,7 +44,7 @@ export const jobRecord = (row: Job): JobRecord => ({
   trainingFile: row.trainingFile as FileId,
   validationFile: row.validationFile as FileId | null,
   hyperparameters: row.hyperparameters as Hyperparameters,
-  rowSparse: row.rowSparse as unknown as RowSparseConfig,
+  rowSparse: completeRowSparse(row.rowSparse as unknown as RowSparseConfig),
   spec: row.spec as unknown as JobSpec,
   epoch: row.epoch,
   step: row.step,

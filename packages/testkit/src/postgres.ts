@@ -54,3 +54,14 @@ export async function startPostgres(): Promise<TestPostgres> {
     },
   };
 }
+
+/** Statements of a file, one after the other, in one transaction. */
+export async function runSql(databaseUrl: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}

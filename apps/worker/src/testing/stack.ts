@@ -29,6 +29,8 @@ const applicationName = 'tested-worker';
 export interface StackKind {
   readonly queue: 'postgres' | 'redis';
   readonly objects: 'fs' | 's3';
+  /** Sees the database and the object store before anything else does. */
+  readonly prepare?: (databaseUrl: string, objects: ObjectStore, model: PackedModelIndex) => Promise<void>;
 }
 
 export class WorkerStack {
@@ -51,14 +53,11 @@ export class WorkerStack {
     private readonly undo: () => Promise<void>,
   ) {}
 
-  static async start({ queue: queueOn, objects: objectsOn }: StackKind): Promise<WorkerStack> {
+  static async start({ queue: queueOn, objects: objectsOn, prepare }: StackKind): Promise<WorkerStack> {
     for (const path of [program, trainer]) if (!existsSync(path)) throw new Error(`${path} is not built: run npx tsc -b`);
     const dataDir = await mkdtemp(join(tmpdir(), 'rowsmith-worker-'));
     const postgres = await startPostgres();
     const databaseUrl = await postgres.createDatabase();
-    const database = openDatabase(databaseUrl);
-    const { projectId } = await createApiKeyStore(database).ensure({ hash: 'h'.repeat(64), last4: 'test', name: 'test' });
-    const dispatch = createDispatchStore(database, databaseUrl);
     const redis = queueOn === 'redis' ? await startRedis() : null;
     const s3 = objectsOn === 's3' ? await startS3() : null;
     const bucket = { bucket: 'objects', prefix: 'here', region: 'us-east-1' };
@@ -68,6 +67,11 @@ export class WorkerStack {
       s3 ? { driver: 's3', ...bucket, endpoint: s3.endpoint } : { driver: 'fs', root: join(dataDir, 'objects') },
     );
     await objects.prepare();
+    const model = await addTinyModel(join(dataDir, 'models'));
+    await prepare?.(databaseUrl, objects, model);
+    const database = openDatabase(databaseUrl);
+    const { projectId } = await createApiKeyStore(database).ensure({ hash: 'h'.repeat(64), last4: 'test', name: 'test' });
+    const dispatch = createDispatchStore(database, databaseUrl);
     const surroundings: Record<string, string> = {
       ...(redis ? { REDIS_URL: redis.url } : {}),
       ...(s3
@@ -87,7 +91,7 @@ export class WorkerStack {
       database,
       queue,
       projectId,
-      await addTinyModel(join(dataDir, 'models')),
+      model,
       surroundings,
       async () => {
         await queue.close();
