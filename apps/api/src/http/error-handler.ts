@@ -23,6 +23,9 @@ const known: Readonly<Record<string, (error: FastifyError) => ApiError>> = {
   FST_ERR_MAX_PARAM_LENGTH: () => new ApiError(400, { message: 'A part of the URL is too long.', code: 'invalid_url' }),
 };
 
+/** Of the file system that objects are written to: no space, no quota, no more handles, a disk that fails. */
+const storeIsOut = ['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'EIO'];
+
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof QuotaExceededError) return quotaExceeded(error);
@@ -32,6 +35,7 @@ export function asApiError(error: unknown): ApiError {
   const { code, statusCode, message } = (error ?? {}) as Partial<FastifyError>;
   const make = code === undefined ? undefined : known[code];
   if (make) return make(error as FastifyError);
+  if (code !== undefined && storeIsOut.includes(code)) return unavailable('The object store cannot take more now; try again.', 10);
   // Only Fastify's own 4xx (codes FST_...) are phrased for clients; any other error with a status is someone's internals.
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500 && code?.startsWith('FST_')) {
     return new ApiError(statusCode, { message: message ?? 'Bad request.', code: 'invalid_request' });

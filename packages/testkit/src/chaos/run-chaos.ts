@@ -232,7 +232,7 @@ class Chaos {
 
   async #make(fault: Fault, victim: { worker: KeptWorker; job: HeldJob } | null, what: string): Promise<void> {
     const injected = await inject(fault, this.#installation, victim);
-    const { seed, index, kind, holdMs, overlap } = fault;
+    const { seed, index, kind, holdMs, overlap, deep } = fault;
     const at = Math.round(performance.now() - this.#began);
     if (injected === null) {
       this.options.log({ seed, index, kind, missed: true, at });
@@ -240,7 +240,7 @@ class Chaos {
     }
     this.#made += 1;
     this.#byKind[kind] = (this.#byKind[kind] ?? 0) + 1;
-    this.options.log({ seed, index, kind, holdMs, overlap, at, ...injected.what });
+    this.options.log({ seed, index, kind, holdMs, overlap, deep, at, ...injected.what });
     if (victim && /^kill/.test(kind)) this.#kills.push({ job: victim.job.id, epoch: victim.job.epoch, at: Date.now() });
     this.#held.add(what);
     const clock = kind === 'clock.worker';
@@ -268,7 +268,8 @@ class Chaos {
       const order = workers.map((_, i) => workers[(i + fault.target) % workers.length] as KeptWorker);
       for (const worker of order) {
         const job = jobs.find((held) => held.workerId === worker.id && fits(held));
-        if (job && !this.#held.has(worker.id)) return { worker, job };
+        // The tables still say so of a worker that was killed and has not come back: only a trainer at work is worth a blow.
+        if (job && !this.#held.has(worker.id) && (await this.#installation.trainerOf(worker)) !== null) return { worker, job };
       }
       if (jobs.some(({ status }) => status === 'failed')) break;
       await this.#fillUp();
