@@ -6,7 +6,8 @@ import { validateJsonl } from './validate.js';
 async function* chunks(data: Uint8Array, size: number) {
   for (let at = 0; at < data.length; at += size) yield data.slice(at, at + size);
 }
-const settings = { numRuns: 300, seed: 11 };
+/** `ROWSMITH_FUZZ_RUNS` and `ROWSMITH_FUZZ_SEED` make it longer, or other. */
+const settings = { numRuns: Number(process.env['ROWSMITH_FUZZ_RUNS'] ?? 300), seed: Number(process.env['ROWSMITH_FUZZ_SEED'] ?? 11) };
 const goodRow = JSON.stringify({
   messages: [
     { role: 'user', content: 'Grüße 😀' },
