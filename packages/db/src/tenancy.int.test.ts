@@ -46,7 +46,7 @@ const newJob = (projectId: ProjectId, trainingFile: FileId, autoStart = true): N
   hyperparameters: { n_epochs: 1, batch_size: 1, learning_rate_multiplier: 1 },
   rowSparse: {} as NewJob['rowSparse'],
   spec: {} as JobSpec,
-  ...{ totalSteps: 4, priority: 50, maxDurationSeconds: null, request: { model: 'm' }, autoStart },
+  ...{ totalSteps: 4, deviceClass: null, priority: 50, maxDurationSeconds: null, request: { model: 'm' }, autoStart },
 });
 
 test("the environment's keys are of the default project and may do everything; again changes nothing", async () => {

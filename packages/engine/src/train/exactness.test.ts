@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, expect, it } from 'vitest';
 import { type Engine, openEngine } from '../engine.js';
+import { type Draw, draws } from '../testing/exactness-draw.js';
+import { runPart } from '../testing/exactness-run.js';
 import { runInNewProcess } from '../testing/run-in-new-process.js';
-import { type Draw, draws } from './exactness-draw.js';
-import { runPart } from './exactness-run.js';
 
 /** More by hand: ROWSMITH_EXACTNESS_RUNS=1000 ROWSMITH_EXACTNESS_SEED=5. A failure prints the smallest draw that fails. */
 const numRuns = Number(process.env['ROWSMITH_EXACTNESS_RUNS'] ?? 24);
@@ -63,7 +63,7 @@ it(
       expect(waiting.length).toBeGreaterThan(3);
       const path = join(folder, 'draws.json');
       await writeFile(path, JSON.stringify(waiting));
-      const lines = JSON.parse(await runInNewProcess(new URL('./exactness-run.ts', import.meta.url), 'finishAll', path));
+      const lines = JSON.parse(await runInNewProcess(new URL('../testing/exactness-run.ts', import.meta.url), 'finishAll', path));
       expect(lines).toEqual(waiting.map(({ rest }) => rest));
     } finally {
       await rm(folder, { recursive: true, force: true });

@@ -3,7 +3,7 @@ import { runInNewProcess } from '../testing/run-in-new-process.js';
 
 it('scores and training on one thread and on two: the same bits', async () => {
   const runs = async (threads: string) =>
-    JSON.parse(await runInNewProcess(new URL('./thread-runs.ts', import.meta.url), 'runsOnThreads', threads)) as {
+    JSON.parse(await runInNewProcess(new URL('../testing/thread-runs.ts', import.meta.url), 'runsOnThreads', threads)) as {
       readonly digests: Readonly<Record<string, readonly string[]>>;
       readonly threads: number | null;
     };

@@ -13,9 +13,9 @@ import { type Quantization, quantizationOf } from '../quant/formats.js';
 import { planFromScores } from '../rows/plan-from-scores.js';
 import { scoreChannels } from '../rows/score-channels.js';
 import { philox } from '../runtime/philox.js';
+import { digest, toyInput, toyRowSparse } from '../train/toy-run.js';
+import { train } from '../train/train.js';
 import { lineOf } from './exactness-run.js';
-import { digest, toyInput, toyRowSparse } from './toy-run.js';
-import { train } from './train.js';
 
 const wide = { hidden_size: 192, intermediate_size: 512, n_heads: 6, n_kv_heads: 2, head_dim: 32, vocab_size: 1000 };
 

@@ -8,7 +8,7 @@ import {
   selectionNames,
 } from '@rowsmith/contracts';
 import fc from 'fast-check';
-import { toyRowSparse } from './toy-run.js';
+import { toyRowSparse } from '../train/toy-run.js';
 
 type Memory = 'fast' | 'low';
 

@@ -13,11 +13,11 @@ import { planFromIndices } from '../rows/plan-from-indices.js';
 import { planFromScores } from '../rows/plan-from-scores.js';
 import { scoreChannels } from '../rows/score-channels.js';
 import { philox } from '../runtime/philox.js';
-import { encoderFixture } from '../testing/encoder-fixture.js';
+import { countingExamples, eventsText, stateFromText, stateText, toyInput, toyRowSparse } from '../train/toy-run.js';
+import { train } from '../train/train.js';
+import type { TrainEvent, TrainInput } from '../train/types.js';
+import { encoderFixture } from './encoder-fixture.js';
 import type { Architecture, Draw } from './exactness-draw.js';
-import { countingExamples, eventsText, stateFromText, stateText, toyInput, toyRowSparse } from './toy-run.js';
-import { train } from './train.js';
-import type { TrainEvent, TrainInput } from './types.js';
 
 const classified = (examples: readonly EncodedExample[]): EncodedExample[] =>
   examples.map(({ ids }, i) => ({ ids, labels: new Int32Array(ids.length).fill(-100), types: ids.map((id) => id % 2), label: i % 3 }));
