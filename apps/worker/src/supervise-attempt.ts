@@ -48,7 +48,12 @@ const longestTimerMs = 2 ** 31 - 1;
 function specOf(stored: JobSpec): { spec: JobSpec; config_sha256?: string } {
   const spec = completeSpec(stored);
   if (spec === stored) return { spec };
-  return { spec, config_sha256: createHash('sha256').update(canonicalJson(configIdentity(stored))).digest('hex') };
+  return {
+    spec,
+    config_sha256: createHash('sha256')
+      .update(canonicalJson(configIdentity(stored)))
+      .digest('hex'),
+  };
 }
 
 /** Runs the attempt to its end; `handback` asks for it to be given back. Rejects only by a bug. */

@@ -53,8 +53,9 @@ export async function backup(source: BackupSource, folder: string, say: (line: s
   return index;
 }
 
-/** The service's own marks (readiness) are nobody's data. */
-const isData = (key: string) => !key.startsWith('service/');
+/** A bucket may hold what others put there: their names must not become paths here. The service's own marks (readiness) are nobody's data. */
+const isData = (key: string) =>
+  !key.startsWith('service/') && key.split('/').every((name) => /^[A-Za-z0-9._-]+$/.test(name) && name !== '.' && name !== '..');
 
 async function copyNewObjects(store: Objects, folder: string, copied: Map<string, StoredObject>): Promise<void> {
   for await (const { key } of store.list('')) {
