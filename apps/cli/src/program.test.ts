@@ -9,7 +9,7 @@ const tree = () =>
   });
 const leaves = (command: Command): Command[] => (command.commands.length === 0 ? [command] : command.commands.flatMap(leaves));
 /** These parse their options themselves, or do not talk to the API. */
-const apart = ['up', 'doctor', 'add', 'completion', 'options'];
+const apart = ['up', 'doctor', 'backup', 'restore', 'add', 'completion', 'options'];
 
 test('every command that talks to the API has --json, --url, --api-key and --data, and says what it does', () => {
   for (const command of leaves(tree())) {

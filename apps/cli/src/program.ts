@@ -28,10 +28,12 @@ export function buildProgram(onExit: (error: CommanderError) => never): Command 
     .description('Fine-tune foundation models by training only their important rows.')
     .version('0.1.0')
     .addHelpText('after', exitCodeHelp);
-  // `up` and `doctor` have options of their own: everything after the word is theirs, --help too.
+  // They have options of their own: everything after the word is theirs, --help too.
   for (const [name, description] of [
     ['up', 'start the API and one worker on this machine'],
     ['doctor', 'show what was found on this machine and what is missing'],
+    ['backup', 'copy an installation into a new folder, while it works or not'],
+    ['restore', 'put a backup into an installation that has nothing yet'],
   ] as const) {
     program
       .command(name)
@@ -40,7 +42,8 @@ export function buildProgram(onExit: (error: CommanderError) => never): Command 
       .allowExcessArguments()
       .helpOption(false)
       .action(async (_options: unknown, command: Command) => {
-        process.exitCode = await runProgram(name, command.args);
+        const program = name === 'restore' ? 'backup' : name;
+        process.exitCode = await runProgram(program, name === 'up' || name === 'doctor' ? command.args : [name, ...command.args]);
       });
   }
   program
