@@ -31,7 +31,6 @@ import { makeRateLimiter } from './http/rate-limit.js';
 import { echoRequestId, requestId } from './http/request-id.js';
 import { requireDeclaredAccess } from './http/route-access.js';
 import { traceRequests } from './http/request-traces.js';
-import { traceRequests } from './http/request-traces.js';
 import { recordRoutes } from './http/route-table.js';
 import { type Api, openAiPaths, shortPaths } from './http/routes.js';
 import { useStrictValidation } from './http/validation.js';
@@ -124,7 +123,6 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
   app.server.requestTimeout = 0;
 
   const table = recordRoutes(app);
-  traceRequests(app);
   traceRequests(app);
   requireDeclaredAccess(app);
   useErrorHandler(app, table);
