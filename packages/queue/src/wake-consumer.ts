@@ -1,9 +1,13 @@
+import { setTimeout } from 'node:timers/promises';
 import type { WakeConsumer, WakeHandler } from '@rowsmith/core';
 import { type OpenWorker, openWorker, type QueueBackend, queueName, type WorkerTiming, waitForBackend } from './backend.js';
 import { ClockSkewError, clockSkew, endSkewMs, refuseSkewMs } from './clock.js';
 import type { QueueOptions } from './wake-queue.js';
 
 export const productionTiming: WorkerTiming = { lockMs: 60_000, stalledEveryMs: 30_000, drainSeconds: 5, clockEveryMs: 5_000 };
+
+/** For the queue's own closing, once nothing is in hand. */
+const closePatienceMs = 5_000;
 
 export interface WakeConsumerOptions extends QueueOptions {
   readonly timing?: WorkerTiming;
@@ -28,6 +32,7 @@ export async function createWakeConsumer(
   const skewMs = await clockSkew(backend, clock);
   if (Math.abs(skewMs) > refuseSkewMs) throw new ClockSkewError(skewMs);
   const running = new Map<string, AbortController>();
+  const inHand = new Set<Promise<void>>();
   const watch: { refused: number | null } = { refused: null };
   const worker = openWorker(backend, queueName(options.deviceClass ?? 'cpu'), timing, {
     async message(jobId, messageId) {
@@ -35,10 +40,17 @@ export async function createWakeConsumer(
       if (watch.refused !== null) throw new ClockSkewError(watch.refused);
       const lost = new AbortController();
       running.set(messageId, lost);
+      const handled = handle(jobId, lost.signal);
+      const ended = handled.then(
+        () => undefined,
+        () => undefined,
+      );
+      inHand.add(ended);
       try {
-        await handle(jobId, lost.signal);
+        await handled;
       } finally {
         running.delete(messageId);
+        inHand.delete(ended);
       }
     },
     error: onError,
@@ -63,9 +75,17 @@ export async function createWakeConsumer(
     },
   );
   return {
-    close(force = false) {
+    async close(force = false) {
       stopWatching();
-      return worker.close(force);
+      const closed = worker.close(force);
+      // What is in hand ends in its own time. After it only the queue's bookkeeping is left, which waits without end for a server that is away or has
+      // lost its messages: the tables know already, and a process that is told to stop must stop.
+      if (!force) await Promise.all(inHand);
+      const patience = new AbortController();
+      await Promise.race([closed, setTimeout(closePatienceMs, undefined, { signal: patience.signal }).catch(() => undefined)]).finally(() =>
+        patience.abort(),
+      );
+      closed.catch(() => undefined);
     },
   };
 }

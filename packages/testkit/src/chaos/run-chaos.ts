@@ -117,14 +117,15 @@ class Chaos {
     this.#client = new PatientClient(this.#installation.url, this.#installation.key, this.#violated);
     let attempts = 0;
     let faultSeconds = 0;
+    let endWatch = async () => {};
     try {
       const expected = await this.#undisturbed();
       const began = performance.now();
-      const watching = this.#watch();
+      endWatch = this.#watch();
       await this.#faults();
       faultSeconds = (performance.now() - began) / 1_000;
       await this.#untilSettled();
-      await watching();
+      await endWatch();
       setTimeout(() => this.#listening.abort(), this.#patienceMs).unref();
       for (const [id, heard] of this.#jobs) attempts += await this.#judge(id, await heard, expected);
       const stored = (await this.#installation.ledger.jobs()).length;
@@ -135,6 +136,7 @@ class Chaos {
       this.#violated({ rule: 'the run comes to its end', found: error instanceof Error ? error.message : String(error) });
     } finally {
       this.#listening.abort();
+      await endWatch();
       await Promise.allSettled([...this.#healing, ...this.#jobs.values()]);
       for (const violation of await this.#installation.stop()) this.#violated(violation);
     }
@@ -223,7 +225,8 @@ class Chaos {
       await this.#fillUp();
       const victim = needsVictim(fault.kind) ? await this.#victim(fault) : null;
       const what = victim?.worker.id ?? fault.kind.split('.')[1] ?? '';
-      if (this.#held.has(what)) await Promise.all(this.#healing);
+      // What is away already cannot be broken; a wiped queue needs its server.
+      if (this.#held.has(what) || fault.kind === 'wipe.queue') await Promise.all(this.#healing);
       await this.#make(fault, victim, what);
       await wait(fault.gapMs);
     }
