@@ -247,6 +247,8 @@ export interface JobStore {
   /** By step, ascending, step > `afterStep`. */
   metrics(projectId: ProjectId, id: string, afterStep: number, limit: number): Promise<readonly MetricPoint[] | null>;
   /** 'no_cursor': `after` is no checkpoint of the job. */
+  /** By its own id. */
+  checkpoint(projectId: ProjectId, checkpointId: string): Promise<CheckpointRecord | null>;
   checkpoints(projectId: ProjectId, id: string, page: Page): Promise<PageOf<CheckpointRecord> | 'no_cursor' | null>;
   /** Not when the model was deleted. */
   succeededByModel(projectId: ProjectId, fineTunedModel: string): Promise<JobRecord | null>;

@@ -137,6 +137,11 @@ export function createJobStore(database: Database): JobStore {
       return rows.map(metricPoint);
     },
 
+    async checkpoint(projectId, checkpointId) {
+      const row = await prisma.checkpoint.findFirst({ where: { id: checkpointId, projectId } });
+      return row && checkpointRecord(row);
+    },
+
     async checkpoints(projectId, id, page) {
       if (!(await find(projectId, id))) return null;
       const after = page.after === undefined ? null : await prisma.checkpoint.findFirst({ where: { jobId: id, id: page.after } });

@@ -1,27 +1,18 @@
 /** Whether a job can be: model, files and settings are checked and every "auto" resolved. Nothing is stored, so estimates use it too. */
 import { randomInt } from 'node:crypto';
-import { rowsFileName } from '@rowsmith/adapter';
-import {
-  AdapterManifest,
-  type CreateJobBody,
-  isEncoder,
-  type JobIntegration,
-  type ObjectRef,
-  type ProjectId,
-  parseAs,
-  sizesOf,
-} from '@rowsmith/contracts';
+import { type CreateJobBody, isEncoder, type JobIntegration, type ObjectRef, type ProjectId, sizesOf } from '@rowsmith/contracts';
 import { type FileStore, type JobFacts, type JobStore, type ObjectStore, type ResolvedJob, resolveJob } from '@rowsmith/core';
 import { heldOutOf, weightedRows } from '@rowsmith/data';
 import { badRequest, notFound } from '../http/api-error.js';
 import type { BaseModel, BaseModels } from '../models/base-models.js';
 import { filesOf, type JobFiles } from './job-files.js';
 import { reusedRowsOf } from './reuse-rows.js';
+import { warmStartOf } from './warm-start.js';
 
 export interface AdmissionDeps {
   readonly files: Pick<FileStore, 'get'>;
   readonly models: Pick<BaseModels, 'get'>;
-  readonly jobs: Pick<JobStore, 'get'>;
+  readonly jobs: Pick<JobStore, 'get' | 'checkpoint'>;
   readonly objects: Pick<ObjectStore, 'getBytes'>;
   /** Kinds of integration that the operator has set up. */
   readonly trackers: ReadonlySet<JobIntegration['type']>;
@@ -59,21 +50,6 @@ export function modelFacts(model: BaseModel): JobFacts['model'] {
       down_proj: config.hidden_size,
     },
   };
-}
-
-/** The rows of the job that this one starts from. */
-async function warmStartOf(from: string | null, model: BaseModel, projectId: ProjectId, deps: AdmissionDeps): Promise<ObjectRef | null> {
-  if (from === null) return null;
-  const param = 'row_sparse.warm_start_from';
-  const job = await deps.jobs.get(projectId, from);
-  const manifest = job?.adapterManifestKey ? await deps.objects.getBytes(job.adapterManifestKey) : null;
-  if (manifest === null) throw badRequest(`There is no succeeded job '${from}' whose adapter could be the start.`, 'job_not_found', param);
-  const { base_sha256: base, files } = parseAs(AdapterManifest, JSON.parse(Buffer.from(manifest).toString('utf8')), 'adapter manifest');
-  if (base !== model.base_sha256)
-    throw badRequest(`The adapter of ${from} belongs to another base model than '${model.id}'.`, 'invalid_value', param);
-  const rows = files.find(({ name }) => name === rowsFileName);
-  if (rows === undefined) throw badRequest(`The adapter of ${from} has no rows to start from.`, 'invalid_value', param);
-  return { key: rows.key, sha256: rows.sha256, bytes: rows.bytes };
 }
 
 const settingOf = { wandb: 'WANDB_API_KEY', mlflow: 'MLFLOW_TRACKING_URI' } as const;

@@ -6,7 +6,7 @@ import { ApiError, badRequest } from '../http/api-error.js';
 import { type Admission, type AdmissionDeps, admitJob } from './admit-job.js';
 
 export interface CreateJobDeps extends AdmissionDeps {
-  readonly jobs: Pick<JobStore, 'create' | 'get' | 'replay'>;
+  readonly jobs: Pick<JobStore, 'create' | 'get' | 'checkpoint' | 'replay'>;
   readonly onJobCreated: () => void;
 }
 export interface Created {
