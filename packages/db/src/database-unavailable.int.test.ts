@@ -45,7 +45,8 @@ test('a killed server is unavailable to queries that run, new ones and transacti
     expect(isDatabaseUnavailable(error)).toBe(true);
   }
   // By now every connection of the pool has been lost, and a new one is refused.
-  for (const failed of [prisma.$queryRaw`SELECT 1`, prisma.job.count()].map(failureOf)) expect(isDatabaseUnavailable(await failed)).toBe(true);
+  for (const failed of [prisma.$queryRaw`SELECT 1`, prisma.job.count()].map(failureOf))
+    expect(isDatabaseUnavailable(await failed)).toBe(true);
   // Also ends what its killed parent left running.
   server = await start();
   expect(isDatabaseUnavailable(await running)).toBe(true);

@@ -141,7 +141,10 @@ export async function describeApi(app: FastifyInstance, version: string): Promis
       // 3.1 lets every kind of scheme list what the caller needs.
       const security = scope === undefined ? {} : { security: [{ bearer: [scope] }, { apiKey: [scope] }] };
       const form = multipartForm === undefined ? {} : { consumes: ['multipart/form-data'], body: multipartForm };
-      return { url, schema: { ...schema, ...security, ...form, ...(queryObjects === undefined ? {} : { [queryObjectsKey]: queryObjects }) } };
+      return {
+        url,
+        schema: { ...schema, ...security, ...form, ...(queryObjects === undefined ? {} : { [queryObjectsKey]: queryObjects }) },
+      };
     },
     refResolver: { buildLocalReference: (json, _base, _fragment, i) => (typeof json['$id'] === 'string' ? json['$id'] : `def-${i}`) },
     stripBasePath: false,
