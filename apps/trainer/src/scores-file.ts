@@ -45,6 +45,7 @@ export function scoresIdentity(spec: JobSpec, examples: readonly EncodedExample[
       ...(data && { quantization, double_quantization, batch_size: hyperparameters.batch_size }),
       ...(data && { calibration_batches: asked.calibration_batches }),
       ...(scorer === 'zo_taylor' && directions),
+      ...(data && asked.label_aggregation && { label_aggregation: asked.label_aggregation }),
     },
   };
 }

@@ -181,10 +181,21 @@ const AttentionRows = Type.Unsafe<AttentionRowsName>(
   }),
 );
 
+export const labelAggregationNames = ['max', 'mean', 'quantiles_avg', 'greater_quantiles_avg', 'topk_avg', 'topk_mean_avg'] as const;
+export type LabelAggregationName = (typeof labelAggregationNames)[number];
+const LabelAggregation = Type.Unsafe<LabelAggregationName>(
+  Type.String({
+    enum: [...labelAggregationNames],
+    description:
+      'of a classifier: rows are scored class by class (calibration_batches of each) and their scores brought together so; default: all examples at once',
+  }),
+);
+
 export const RowSparseConfig = Type.Object(
   {
     ...fields,
     attention_rows: Type.Optional(AttentionRows),
+    label_aggregation: Type.Optional(LabelAggregation),
     sample_prompts: Type.Array(Type.String({ minLength: 1, maxLength: 8192 }), { maxItems: 16 }),
     sample_max_tokens: Type.Integer({ minimum: 1, maximum: 1024 }),
   },
@@ -202,6 +213,7 @@ export const RowSparseRequest = Type.Object(
   {
     ...requested(fields),
     attention_rows: Type.Optional(Type.Union([auto, AttentionRows])),
+    label_aggregation: Type.Optional(Type.Union([auto, LabelAggregation])),
     sample_prompts: Type.Optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 8192 }), {
         maxItems: 16,

@@ -54,6 +54,13 @@ it('shared rows of q, k and v', () => {
   expect(faultOf({ attention_rows: 'shared' }, { model: { ...decoder, kvHeads: 4 } })).toBe('row_sparse.attention_rows');
 });
 
+it('scores class by class', () => {
+  expect(resolve()).not.toHaveProperty('rowSparse.label_aggregation');
+  expect(resolve({ label_aggregation: 'max' })).toMatchObject({ rowSparse: { scorer: 'taylor', label_aggregation: 'max' } });
+  expect(faultOf({ label_aggregation: 'mean', scorer: 'l2' })).toBe('row_sparse.label_aggregation');
+  expect(faultOf({ label_aggregation: 'mean', scorer: 'taylor' }, { model: decoder })).toBe('row_sparse.label_aggregation');
+});
+
 it('coupled groups of an encoder: a dimension of a head is a unit, since none turns', () => {
   expect(faultOf({ channels: 'coupled', targets: ['q_proj', 'k_proj'], rows: 768 })).toBeNull();
   expect(faultOf({ channels: 'coupled', targets: ['q_proj', 'k_proj'], rows: 769 })).toBe('row_sparse.rows');

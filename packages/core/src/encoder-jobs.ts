@@ -4,6 +4,7 @@ import {
   type Hyperparameters,
   type RowSparseConfig,
   type RowSparseRequest,
+  type ScorerName,
   type TargetName,
 } from '@rowsmith/contracts';
 import { given } from './given.js';
@@ -45,6 +46,18 @@ export function encoderFault(asked: RowSparseRequest, config: RowSparseConfig, {
     return fault('sample_prompts', 'An encoder classifies and cannot answer: leave sample_prompts out.');
   return null;
 }
+
+/** Gradients of one class at a time: what needs no labels, or has none, has nothing to bring together. */
+export function labelAggregationFault({ label_aggregation: kind, scorer }: RowSparseConfig, { model }: JobFacts): JobFault | null {
+  if (kind === undefined) return null;
+  const fault = (message: string): JobFault => ({ param: 'row_sparse.label_aggregation', message });
+  if (model.encoder !== true) return fault('Only a classifier has classes whose scores could be brought together.');
+  if (!classScorers.some((name) => name === scorer))
+    return fault(`Scores class by class need one of the scorers ${classScorers.join(', ')}, not '${scorer}'.`);
+  return null;
+}
+
+const classScorers: readonly ScorerName[] = ['taylor', 'taylor_multivariable', 'fisher', 'taylor2'];
 
 /** Rows that q, k and v share need three matrices of equal height, and a choice layer by layer. */
 export function attentionRowsFault(

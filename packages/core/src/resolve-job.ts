@@ -1,5 +1,12 @@
 /** Turns every "auto" of a job into a value; the resolved values are stored and shown with the job. Pure. */
-import { type CreateJobBody, type Hyperparameters, type RowSparseConfig, type RowSparseRequest, targetNames } from '@rowsmith/contracts';
+import {
+  type CreateJobBody,
+  type Hyperparameters,
+  type LabelAggregationName,
+  type RowSparseConfig,
+  type RowSparseRequest,
+  targetNames,
+} from '@rowsmith/contracts';
 import { channelsFault, choicesOf, resolveChannels } from './channels.js';
 import {
   type AutoFields,
@@ -8,6 +15,7 @@ import {
   encoderFault,
   encoderHyperparameters,
   encoderSeqLength,
+  labelAggregationFault,
 } from './encoder-jobs.js';
 import { given } from './given.js';
 import { resolveScoring, reuseFault, scoringFault, withReusedChoice } from './row-choice.js';
@@ -69,6 +77,11 @@ export function stepsOf(examples: number, batch: number, accumulation: number, e
   return maxSteps > 0 ? maxSteps : steps;
 }
 
+const labelAggregationOf = (asked: RowSparseRequest): { readonly label_aggregation?: LabelAggregationName } => {
+  const kind = given(asked.label_aggregation);
+  return kind === undefined ? {} : { label_aggregation: kind };
+};
+
 export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | { readonly fault: JobFault } {
   const encoder = facts.model.encoder === true;
   const auto: AutoFields = encoder ? encoderDefaults : decoderDefaults;
@@ -91,6 +104,7 @@ export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | 
     double_quantization: given(asked.double_quantization) ?? false,
     targets: given(asked.targets) ?? [...auto.targets],
     ...(given(asked.attention_rows) === 'shared' && { attention_rows: 'shared' as const }),
+    ...labelAggregationOf(asked),
     layers,
     learning_rate: given(asked.learning_rate) ?? auto.learning_rate,
     lr_schedule: given(asked.lr_schedule) ?? 'linear',
@@ -129,6 +143,7 @@ export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | 
     quantizationFault(rowSparse) ??
     scoringFault(rowSparse, facts, batches) ??
     attentionRowsFault(rowSparse, facts) ??
+    labelAggregationFault(rowSparse, facts) ??
     evaluationFault(rowSparse, facts) ??
     warmStartFault(asked, rowSparse);
   return fault ? { fault } : { seed: body.seed ?? facts.randomSeed, hyperparameters, rowSparse, totalSteps };

@@ -13296,6 +13296,11 @@ export interface components {
                  * @enum {string}
                  */
                 attention_rows?: "separate" | "shared";
+                /**
+                 * @description of a classifier: rows are scored class by class (calibration_batches of each) and their scores brought together so; default: all examples at once
+                 * @enum {string}
+                 */
+                label_aggregation?: "max" | "mean" | "quantiles_avg" | "greater_quantiles_avg" | "topk_avg" | "topk_mean_avg";
                 sample_prompts: string[];
                 sample_max_tokens: number;
             };
@@ -13414,6 +13419,11 @@ export interface components {
                  * @enum {string}
                  */
                 attention_rows?: "separate" | "shared";
+                /**
+                 * @description of a classifier: rows are scored class by class (calibration_batches of each) and their scores brought together so; default: all examples at once
+                 * @enum {string}
+                 */
+                label_aggregation?: "max" | "mean" | "quantiles_avg" | "greater_quantiles_avg" | "topk_avg" | "topk_mean_avg";
                 sample_prompts: string[];
                 sample_max_tokens: number;
             };
@@ -13819,6 +13829,7 @@ export interface components {
                 sample_top_p?: "auto" | number;
                 warm_start_from?: "auto" | (string | null);
                 attention_rows?: "auto" | ("separate" | "shared");
+                label_aggregation?: "auto" | ("max" | "mean" | "quantiles_avg" | "greater_quantiles_avg" | "topk_avg" | "topk_mean_avg");
                 /** @description answered by the base before training and by the tuned model after it; shown as events */
                 sample_prompts?: string[];
                 sample_max_tokens?: "auto" | number;

@@ -113,3 +113,36 @@ it.each(['wanda', 'taylor', 'taylor_multivariable', 'fisher', 'taylor2', 'zo_tay
     }
   },
 );
+
+it('scores class by class are those of the classes alone, brought together', async () => {
+  const example = (label: number, first: number) => ({
+    ids: Int32Array.of(first, 5, 9),
+    types: new Int32Array(3),
+    labels: new Int32Array(3).fill(-100),
+    label,
+  });
+  const examples = [example(0, 1), example(2, 3), example(0, 7), example(2, 11), example(0, 13)];
+  const zo = { zo_estimates: 1, zo_splits: 1, zo_eps: 1e-3, scoring_memory_mb: 0, calibration_batches: 9 };
+  const config = { scorer: 'taylor' as const, targets: choice.targets, layers: choice.layers, ...zo };
+  const score = (of: typeof examples, label_aggregation?: 'max') =>
+    scoreChannels({
+      engine,
+      model,
+      config: { ...config, ...(label_aggregation && { label_aggregation }) },
+      seed: 4,
+      examples: of,
+      batchSize: 1,
+    });
+  const joined = await score(examples, 'max');
+  const alone = await Promise.all([0, 2].map((label) => score(examples.filter((one) => one.label === label))));
+  expect(joined.batches).toBe(5);
+  for (const [name, { out }] of joined.scores)
+    for (const [row, value] of out.entries()) {
+      const [a = 0, b = 0] = alone.map(({ scores, batches }) => (scores.get(name)?.out[row] as number) / batches);
+      expect(value).toBeCloseTo(Math.max(a, b), 6);
+    }
+  const unlabelled = examples.map(({ ids, types, labels }) => ({ ids, types, labels: labels.map(() => 1) }));
+  await expect(
+    scoreChannels({ engine, model, config: { ...config, label_aggregation: 'max' }, seed: 4, examples: unlabelled, batchSize: 1 }),
+  ).rejects.toThrow(/need a classifier/);
+});

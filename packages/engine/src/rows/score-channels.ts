@@ -1,4 +1,4 @@
-import type { EncodedExample, RowSparseConfig } from '@rowsmith/contracts';
+import type { EncodedExample, LabelAggregationName, RowSparseConfig } from '@rowsmith/contracts';
 import type { Engine } from '../engine.js';
 import { EngineError } from '../errors.js';
 import type { TrainableModel } from '../models/causal-lm.js';
@@ -6,13 +6,22 @@ import { labelledTokens } from '../train/collate.js';
 import { exampleOrder } from '../train/order.js';
 import { chosenLinears } from './row-choice.js';
 import type { ScoreMatrix } from './score-matrix.js';
+import { aggregateClasses } from './scorers/label-wise.js';
 import { dataScorers, needsData, weightScorers } from './scorers/scorers.js';
 import { type ScoringProgress, turns } from './scorers/scoring.js';
 import { scoringMemory } from './scoring-memory.js';
 
 export type ScoringConfig = Pick<
   RowSparseConfig,
-  'scorer' | 'targets' | 'layers' | 'calibration_batches' | 'scoring_memory_mb' | 'zo_estimates' | 'zo_splits' | 'zo_eps'
+  | 'scorer'
+  | 'targets'
+  | 'layers'
+  | 'calibration_batches'
+  | 'scoring_memory_mb'
+  | 'zo_estimates'
+  | 'zo_splits'
+  | 'zo_eps'
+  | 'label_aggregation'
 >;
 
 export interface ScoringInput extends ScoringProgress {
@@ -41,7 +50,8 @@ export interface Scored {
  */
 export async function scoreChannels(input: ScoringInput): Promise<Scored> {
   const { engine, model, config, seed } = input;
-  const { scorer } = config;
+  const { scorer, label_aggregation: aggregation } = config;
+  if (aggregation) return scoreByClass(input, aggregation);
   const linears = chosenLinears(model, config);
   const turn = turns(input);
   const scoring = { ops: engine.ops, model, seed };
@@ -58,6 +68,26 @@ export async function scoreChannels(input: ScoringInput): Promise<Scored> {
   const memoryBytes = input.memoryBytes ?? scoringMemory(model.config, batches, config.scoring_memory_mb);
   const scores = await dataScorers[scorer]({ ...scoring, linears, batches, memoryBytes, zo, turn });
   return { scores: finite(scores, config), batches: batches.length };
+}
+
+/** Sums over batches become means, so that a class with more examples does not count for more; Fisher's and the second order's are means already. */
+const sums = new Set<ScoringConfig['scorer']>(['taylor', 'taylor_multivariable']);
+
+async function scoreByClass(input: ScoringInput, aggregation: LabelAggregationName): Promise<Scored> {
+  const { label_aggregation: _, ...config } = input.config;
+  const labels = [...new Set(input.examples.map(({ label }) => label))];
+  if (labels.some((label) => label === undefined))
+    throw new EngineError('user', 'invalid_options', 'scores class by class need a classifier', 'row_sparse.label_aggregation');
+  const classes: Scored[] = [];
+  for (const label of (labels as number[]).sort((a, b) => a - b))
+    classes.push(await scoreChannels({ ...input, config, examples: input.examples.filter((example) => example.label === label) }));
+  const weights = classes.map(({ batches }) => (sums.has(config.scorer) ? 1 / batches : 1));
+  const scores = aggregateClasses(
+    aggregation,
+    classes.map((one) => one.scores),
+    weights,
+  );
+  return { scores: finite(scores, config), batches: classes.reduce((count, { batches }) => count + batches, 0) };
 }
 
 /** Examples without a label that counts have no gradient, and no place in a mean over samples. */
