@@ -6,6 +6,7 @@
 import type { DispatchStore, WakeQueue } from '@rowsmith/core';
 import { FirstWakes } from './first-wakes.js';
 import { makeResultFile, type ResultFileDeps } from './result-file.js';
+import { type Rounds, startRounds } from './rounds.js';
 
 export interface ControlLog {
   warn(fields: object, message: string): void;
@@ -23,12 +24,6 @@ export interface ControlOptions {
   /** Silence after which an attempt counts as lost. Workers beat every 2 s. */
   readonly staleMs?: number;
   readonly batch?: number;
-}
-export interface ControlLoop {
-  /** Looks now instead of at the next tick. */
-  nudge(): void;
-  /** Resolves when the round in progress is over. */
-  stop(): Promise<void>;
 }
 
 /** Workers beat every 5 s. */
@@ -71,38 +66,12 @@ export async function controlRound(
   });
 }
 
-export function startControlLoop(deps: ControlDeps, options: ControlOptions = {}): ControlLoop {
-  const everyMs = options.everyMs ?? 2_000;
+export function startControlLoop(deps: ControlDeps, options: ControlOptions = {}): Rounds {
   const firstWakes = new FirstWakes();
-  let stopped = false;
-  let nudged = false;
-  let wake = () => {};
-  const loop = async () => {
-    while (!stopped) {
-      nudged = false;
-      await deps.dispatch
-        .asLeader(() => controlRound(deps, options, firstWakes))
-        .catch((error: unknown) => deps.log.warn({ err: error }, 'control round failed'));
-      if (nudged || stopped) continue;
-      await new Promise<void>((next) => {
-        const timer = setTimeout(next, everyMs);
-        wake = () => {
-          clearTimeout(timer);
-          next();
-        };
-      });
-    }
-  };
-  const running = loop();
-  return {
-    nudge() {
-      nudged = true;
-      wake();
-    },
-    async stop() {
-      stopped = true;
-      wake();
-      await running;
-    },
-  };
+  return startRounds(async () => {
+    await deps.dispatch
+      .asLeader(() => controlRound(deps, options, firstWakes))
+      .catch((error: unknown) => deps.log.warn({ err: error }, 'control round failed'));
+    return 'enough';
+  }, options.everyMs ?? 2_000);
 }

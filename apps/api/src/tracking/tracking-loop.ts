@@ -6,6 +6,7 @@ import type { JobIntegration, MetricPoint } from '@rowsmith/contracts';
 import { type DueTracking, isFinal, type JobStore, modelNameOf, type TrackingStore } from '@rowsmith/core';
 import { Mlflow, type RunEnd, type TrackedRun, TrackingError, Wandb } from '@rowsmith/tracking';
 import type { ControlLog } from '../control/control-loop.js';
+import { type Rounds, startRounds } from '../control/rounds.js';
 
 /** Servers of the operator's choice; null where there is none. */
 export interface TrackingServers {
@@ -100,31 +101,11 @@ export async function trackingRound(deps: TrackingLoopDeps): Promise<number> {
   return all.length;
 }
 
-export function startTrackingLoop(deps: TrackingLoopDeps, everyMs = 2_000): { stop(): Promise<void> } {
-  const stopping = new AbortController();
-  const loop = async () => {
-    while (!stopping.signal.aborted) {
-      await trackingRound(deps).catch((error: unknown) =>
-        deps.log.warn({ op: 'tracking.round', err: error }, 'tracking round failed, tried again'),
-      );
-      await new Promise<void>((next) => {
-        // Taken off again each time: a listener for every round of a long life would be a leak.
-        const wake = () => {
-          clearTimeout(timer);
-          stopping.signal.removeEventListener('abort', wake);
-          next();
-        };
-        const timer = setTimeout(wake, everyMs);
-        stopping.signal.addEventListener('abort', wake, { once: true });
-        if (stopping.signal.aborted) wake();
-      });
-    }
-  };
-  const running = loop();
-  return {
-    async stop() {
-      stopping.abort();
-      await running;
-    },
-  };
+export function startTrackingLoop(deps: TrackingLoopDeps, everyMs = 2_000): Rounds {
+  return startRounds(async () => {
+    await trackingRound(deps).catch((error: unknown) =>
+      deps.log.warn({ op: 'tracking.round', err: error }, 'tracking round failed, tried again'),
+    );
+    return 'enough';
+  }, everyMs);
 }

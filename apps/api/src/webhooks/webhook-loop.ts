@@ -5,6 +5,7 @@
 import type { DueDelivery, WebhookStore } from '@rowsmith/core';
 import { type DeliveryOutcome, maxDeliveryAttempts, retryDelaySeconds, type WebhookSender } from '@rowsmith/webhooks';
 import type { ControlLog } from '../control/control-loop.js';
+import { type Rounds, startRounds } from '../control/rounds.js';
 import { openSecret } from './seal-secret.js';
 
 export interface WebhookLoopDeps {
@@ -12,12 +13,6 @@ export interface WebhookLoopDeps {
   readonly sender: Pick<WebhookSender, 'deliver'>;
   readonly pepper: string;
   readonly log: ControlLog;
-}
-export interface WebhookLoop {
-  /** Looks now instead of at the next tick. */
-  nudge(): void;
-  /** Resolves when what is being sent has been settled. */
-  stop(): Promise<void>;
 }
 
 const together = 16;
@@ -59,37 +54,12 @@ export async function webhookRound(deps: WebhookLoopDeps): Promise<number> {
   return due.length;
 }
 
-export function startWebhookLoop(deps: WebhookLoopDeps, everyMs = 2_000): WebhookLoop {
-  let stopped = false;
-  let nudged = false;
-  let wake = () => {};
-  const loop = async () => {
-    while (!stopped) {
-      nudged = false;
-      const sent = await webhookRound(deps).catch((error: unknown) => {
-        deps.log.warn({ op: 'webhook.round', err: error }, 'webhook round failed, tried again');
-        return 0;
-      });
-      if (stopped || nudged || sent === together) continue;
-      await new Promise<void>((next) => {
-        const timer = setTimeout(next, everyMs);
-        wake = () => {
-          clearTimeout(timer);
-          next();
-        };
-      });
-    }
-  };
-  const running = loop();
-  return {
-    nudge() {
-      nudged = true;
-      wake();
-    },
-    async stop() {
-      stopped = true;
-      wake();
-      await running;
-    },
-  };
+export function startWebhookLoop(deps: WebhookLoopDeps, everyMs = 2_000): Rounds {
+  return startRounds(async () => {
+    const sent = await webhookRound(deps).catch((error: unknown) => {
+      deps.log.warn({ op: 'webhook.round', err: error }, 'webhook round failed, tried again');
+      return 0;
+    });
+    return sent === together ? 'more' : 'enough';
+  }, everyMs);
 }
