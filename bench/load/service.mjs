@@ -1,0 +1,73 @@
+/** `rowsmith up` as a user starts it (embedded Postgres, queue, store, API, worker) in a folder of its own. */
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+
+export const projectRoot = resolve(import.meta.dirname, '../..');
+
+export async function startService(env = {}) {
+  const dataDir = await mkdtemp(join(tmpdir(), 'rowsmith-load-'));
+  const program = join(projectRoot, 'apps/cli/bin/rowsmith.js');
+  const child = spawn(process.execPath, [program, 'up', '--port', '0', '--data', dataDir, '--json'], {
+    env: { ...process.env, ROWSMITH_API_KEY: '', ROWSMITH_LOG_LEVEL: 'warn', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    output = `${output}${text}`.slice(-8192);
+  });
+  const ended = new Promise((done) => child.once('close', done));
+  const { url, pids } = await new Promise((done, failed) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      output = `${output}${line}\n`.slice(-8192);
+      const state = JSON.parse(line);
+      if (state.state === 'ready') done(state);
+    });
+    void ended.then((code) => failed(new Error(`rowsmith up ended with ${code}:\n${output}`)));
+  });
+  const key = (await readFile(join(dataDir, 'api-key'), 'utf8')).trim();
+  return {
+    url,
+    key,
+    pids,
+    dataDir,
+    async json(path, init = {}) {
+      const answer = await fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${key}`, ...init.headers } });
+      const body = await answer.json();
+      if (!answer.ok) throw new Error(`${init.method ?? 'GET'} ${path}: ${answer.status} ${JSON.stringify(body)}`);
+      return body;
+    },
+    post(path, body) {
+      return this.json(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+    },
+    async stop() {
+      child.kill('SIGINT');
+      await ended;
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Resident memory of a process in MiB (Linux). */
+export async function residentMiB(pid) {
+  const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Number(kilobytes) / 1024;
+}
+
+/** Memory of a process over time, once a second. */
+export function watchMemory(pid) {
+  const began = performance.now();
+  const seen = [];
+  const timer = setInterval(() => {
+    residentMiB(pid).then(
+      (mib) => seen.push({ seconds: (performance.now() - began) / 1000, mib }),
+      () => undefined,
+    );
+  }, 1_000);
+  return () => {
+    clearInterval(timer);
+    return seen;
+  };
+}
