@@ -16,6 +16,7 @@ describe('the class of a failure decides whether the job is tried again', () => 
     ['a model that cannot be read', new ModelError('disk', 'unreadable'), 'infra', 'disk', trainerExit.infra],
     ['an export that differs', new AdapterError('export_differs', 'by 1'), 'infra', 'export_differs', trainerExit.infra],
     ['a full disk', system('ENOSPC'), 'infra', 'disk_full', trainerExit.infra],
+    ['a connection that broke', system('ECONNRESET'), 'infra', 'network', trainerExit.infra],
     ['a message of another version', new ContractError('message', []), 'infra', 'invalid_message', trainerExit.infra],
     ['anything else', new RangeError('x'), 'infra', 'internal', trainerExit.infra],
     ['what is no error', 'thrown text', 'infra', 'internal', trainerExit.infra],

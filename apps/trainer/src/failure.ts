@@ -15,6 +15,12 @@ const systemCodes: Readonly<Record<string, readonly [code: string, message: stri
   EDQUOT: ['disk_full', 'the disk quota of the worker or its object store is used up'],
   EMFILE: ['too_many_files', 'the worker has too many open files'],
   ENOMEM: ['out_of_memory', 'the worker has no memory left'],
+  ...Object.fromEntries(
+    ['ECONNRESET', 'ECONNREFUSED', 'ETIMEDOUT', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].map((code) => [
+      code,
+      ['network', 'a server that the worker needs cannot be reached'] as const,
+    ]),
+  ),
   EIO: ['disk_error', 'a disk of the worker reports an input/output error'],
 };
 

@@ -5,7 +5,14 @@ export { modelNameOf } from './model-name.js';
 export * from './ports.js';
 export { QuotaExceededError } from './quota-error.js';
 export { baseLearningRate, type JobFacts, type JobFault, type ResolvedJob, resolveJob, stepsOf } from './resolve-job.js';
-export { type AttemptProgress, decideAfterFailure, type FailureDecision, maxBarrenAttempts } from './retry.js';
+export {
+  type AttemptProgress,
+  decideAfterFailure,
+  type FailureDecision,
+  maxBarrenAttempts,
+  maxLostAttempts,
+  workerLost,
+} from './retry.js';
 export { covers } from './scopes.js';
 export { canMove, finalStatuses, heldStatuses, isFinal, sourcesOf } from './status.js';
 export { completeRowSparse, completeSpec } from './stored-spec.js';

@@ -26,13 +26,18 @@ export const okAfter =
 
 /** How far the job's last attempts got, for `decideAfterFailure`. A resumed attempt that only repeats old checkpoints has not advanced. */
 export async function attemptProgress(tx: Transaction, jobId: string, epoch: number): Promise<AttemptProgress> {
-  const [row] = await tx.$queryRaw<{ barren: number; advanced: boolean }[]>`
+  const [row] = await tx.$queryRaw<{ barren: number; advanced: boolean; failed: number; lost: number }[]>`
     SELECT barren_attempts AS barren, EXISTS (
       SELECT 1 FROM checkpoint c WHERE c.job_id = job.id AND c.epoch = ${epoch}
-        AND c.step > ALL (SELECT older.step FROM checkpoint older WHERE older.job_id = job.id AND older.epoch < ${epoch})) AS advanced
-    FROM job WHERE id = ${jobId}`;
+        AND c.step > ALL (SELECT older.step FROM checkpoint older WHERE older.job_id = job.id AND older.epoch < ${epoch})) AS advanced,
+      since.failed, since.lost
+    FROM job, LATERAL (
+      SELECT count(*) FILTER (WHERE outcome IN ('failed', 'lost'))::int AS failed, count(*) FILTER (WHERE outcome = 'lost')::int AS lost
+      FROM attempt a WHERE a.job_id = job.id AND a.epoch < ${epoch} AND a.epoch > COALESCE((
+        SELECT c.epoch FROM checkpoint c WHERE c.job_id = job.id ORDER BY c.step DESC, c.epoch LIMIT 1), 0)) AS since
+    WHERE id = ${jobId}`;
   if (!row) throw new Error(`attemptProgress: there is no job ${jobId}`);
-  return { barrenBefore: row.barren, advanced: row.advanced };
+  return { barrenBefore: row.barren, advanced: row.advanced, sinceProgress: { failed: row.failed, lost: row.lost } };
 }
 
 type Outcome = 'succeeded' | 'failed' | 'cancelled' | 'lost' | 'handback' | 'paused' | 'preempted';

@@ -1,4 +1,4 @@
-import { decideAfterFailure, heldStatuses } from '@rowsmith/core';
+import { decideAfterFailure, heldStatuses, workerLost } from '@rowsmith/core';
 import type { Database } from './database.js';
 import { attemptProgress, cancelJob, endAttempt, failJob, requeue } from './fence.js';
 
@@ -23,13 +23,13 @@ export async function requeueAttempts(
             SELECT j.id, j.epoch, j.cancel_requested_at IS NOT NULL AS cancel FROM job j JOIN attempt a ON a.job_id = j.id AND a.epoch = j.epoch
             WHERE j.status = ANY (${heldStatuses}::job_status[]) AND a.worker_id = ${lost.workerId} FOR UPDATE OF j`;
     for (const row of rows) {
-      await endAttempt(tx, row.id, row.epoch, 'lost', 'worker_lost');
-      const decision = decideAfterFailure({ class: 'infra' }, await attemptProgress(tx, row.id, row.epoch));
+      const decision = decideAfterFailure({ class: 'infra', code: workerLost }, await attemptProgress(tx, row.id, row.epoch));
+      await endAttempt(tx, row.id, row.epoch, 'lost', workerLost);
       if (row.cancel) await cancelJob(tx, row.id);
       else if (decision.kind === 'retry') {
         const message = `The worker of attempt ${row.epoch} was lost; the job goes on from the last checkpoint`;
         await requeue(tx, row.id, decision.barrenAttempts, 0, [
-          { level: 'warn', type: 'attempt.lost', message, data: { attempt: row.epoch, code: 'worker_lost' } },
+          { level: 'warn', type: 'attempt.lost', message, data: { attempt: row.epoch, code: workerLost } },
         ]);
       } else {
         const message = 'Workers were lost several times in a row without progress: the job seems to kill them';

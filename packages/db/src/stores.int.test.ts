@@ -223,18 +223,36 @@ describe('attempts', () => {
     expect((await jobs.get(projectId, job.id))?.step).toBe(2);
   });
 
-  test('infrastructure failures go on while checkpoints advance, and end as poison without progress', async () => {
+  test('a trainer that dies goes on while checkpoints advance, and ends as poison without progress; a store that is away or a lost worker does not', async () => {
     const job = await createJob();
     const store = createAttemptStore(database);
-    const fail = async (step: number | null) => {
+    const fail = async (step: number | null, code = 'trainer_killed') => {
       await database.prisma.$executeRaw`UPDATE job SET not_before = clock_timestamp() WHERE id = ${job.id}`;
       const { epoch } = await begin(job.id);
       if (step !== null) await store.checkpoint(job.id, epoch, { step, manifestKey: `k${step}`, manifestSha256: 's', metrics: { step } });
-      return (await store.fail(job.id, epoch, { class: 'infra', code: 'worker_lost', message: 'm', param: null })).decision;
+      return (await store.fail(job.id, epoch, { class: 'infra', code, message: 'm', param: null })).decision;
     };
     expect([await fail(1), await fail(2), await fail(3), await fail(4)]).toEqual(['retry', 'retry', 'retry', 'retry']);
-    // Three without a newer one: none, one already there, none.
+    for (let i = 0; i < 6; i++) expect(await fail(null, 'storage_unavailable')).toBe('retry');
+    await database.prisma.$executeRaw`UPDATE job SET not_before = clock_timestamp() WHERE id = ${job.id}`;
+    const lostWorker = worker();
+    await begin(job.id, lostWorker);
+    expect(await store.reclaim(lostWorker)).toBe(1);
+    // Three deaths without a newer checkpoint: none, one already there, none.
     expect([await fail(null), await fail(4), await fail(null)]).toEqual(['retry', 'retry', 'failed']);
+    expect(await createJobStore(database).get(projectId, job.id)).toMatchObject({ status: 'failed', error: { code: 'poison' } });
+  });
+
+  test('ten lost workers in a row without a checkpoint are poison: nine are not', async () => {
+    const job = await createJob();
+    const store = createAttemptStore(database);
+    const status = async () => (await createJobStore(database).get(projectId, job.id))?.status;
+    for (let i = 0; i < 10; i++) {
+      expect(await status()).toBe('queued');
+      const id = worker();
+      await begin(job.id, id);
+      await store.reclaim(id);
+    }
     expect(await createJobStore(database).get(projectId, job.id)).toMatchObject({ status: 'failed', error: { code: 'poison' } });
   });
 
