@@ -25,9 +25,11 @@ export function storageError(what: string, error: unknown): StorageError {
   if (error instanceof StorageError) return error;
   const status = statusOf(error);
   const name = error instanceof Error ? error.name : 'error';
-  if (name === 'NoSuchBucket') return new StorageError('bucket_missing', `the object store has no such bucket (${what})`, error);
+  // The SDK's own error carries the whole exchange, signed headers included: whoever prints causes would print them.
+  const cause = error instanceof Error ? new Error(`${name}: ${error.message}`) : error;
+  if (name === 'NoSuchBucket') return new StorageError('bucket_missing', `the object store has no such bucket (${what})`, cause);
   if (status === 401 || status === 403 || name === 'CredentialsProviderError')
-    return new StorageError('storage_refused', `the object store refused the credentials (${what}: ${name})`, error);
-  if (status === 507) return new StorageError('storage_full', `the object store has no space left (${what})`, error);
-  return new StorageError('storage_unavailable', `the object store failed (${what}: ${status ?? 'no answer'}, ${name})`, error);
+    return new StorageError('storage_refused', `the object store refused the credentials (${what}: ${name})`, cause);
+  if (status === 507) return new StorageError('storage_full', `the object store has no space left (${what})`, cause);
+  return new StorageError('storage_unavailable', `the object store failed (${what}: ${status ?? 'no answer'}, ${name})`, cause);
 }
