@@ -1,12 +1,12 @@
 /**
  * What the API answers under load while a job trains on the same cores.
- *   npm run bench:load -- [--seconds 60] [--minutes 0] [--reads 500] [--posts 50] [--phases idle,reads,posts,both] [--no-training] [--out FILE]
+ *   npm run bench:load -- [--seconds 60] [--minutes 0] [--reads 500] [--posts 50] [--phases idle,reads,posts,both] [--no-training] [--profile FOLDER] [--out FILE]
  * Starts `rowsmith up`, trains SmolLM2-135M, then drives: reads (a job, the list, events, metrics) and creations of jobs that are not started, each at a fixed
  * rate (load/open-loop.mjs). `--minutes` is the length of the last phase. The driver runs on the same cores too.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openLoop } from './load/open-loop.mjs';
 import { projectRoot, startService, watchMemory } from './load/service.mjs';
@@ -27,9 +27,10 @@ const [seconds, minutes, readRate, postRate] = ['seconds', 'minutes', 'reads', '
 const model = 'smollm2-135m-instruct';
 const say = (line) => process.stderr.write(`${line}\n`);
 
-// NODE_OPTIONS reaches every process of the service; only the API's profile is worth reading.
 const service = await startService(
-  values.profile === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${values.profile} --cpu-prof-interval=1000` },
+  values.profile === undefined
+    ? {}
+    : { NODE_OPTIONS: `--import=${new URL('load/profile.mjs', import.meta.url).href}`, ROWSMITH_PROFILE: resolve(values.profile) },
 );
 try {
   const form = new FormData();

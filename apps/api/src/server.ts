@@ -26,11 +26,12 @@ import { keepAuditLog } from './http/audit-log.js';
 import { requireApiKey } from './http/auth.js';
 import { answerClientError } from './http/client-error.js';
 import { sendFailure, useErrorHandler } from './http/error-handler.js';
+import { KnownKeys } from './http/known-keys.js';
 import { describeApi, requestBodies } from './http/openapi.js';
 import { makeRateLimiter } from './http/rate-limit.js';
 import { echoRequestId, requestId } from './http/request-id.js';
-import { requireDeclaredAccess } from './http/route-access.js';
 import { traceRequests } from './http/request-traces.js';
+import { requireDeclaredAccess } from './http/route-access.js';
 import { recordRoutes } from './http/route-table.js';
 import { type Api, openAiPaths, shortPaths } from './http/routes.js';
 import { useStrictValidation } from './http/validation.js';
@@ -146,7 +147,8 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
       if (!request.routeOptions.config.public && Number.isFinite(delayMs)) throw unavailable('The server is overloaded.');
     },
   });
-  requireApiKey(app, deps.keys, options.pepper, await makeRateLimiter(app, options.requestsPerMinute ?? defaults.requestsPerMinute));
+  const known = new KnownKeys(deps.keys, deps.projects);
+  requireApiKey(app, known.keys, options.pepper, await makeRateLimiter(app, options.requestsPerMinute ?? defaults.requestsPerMinute));
   keepAuditLog(app, deps.audit);
   await app.register(multipart);
   await describeApi(app, options.version);
@@ -188,8 +190,8 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
     verifyRoutes(app, { jobs, objects, models, closing: closing.signal }, paths);
     modelRoutes(app, { models, jobs }, paths);
     fleetRoutes(app, deps.fleet, paths);
-    projectRoutes(app, { projects: deps.projects }, paths);
-    apiKeyRoutes(app, { projects: deps.projects, keys: deps.keys, pepper: options.pepper }, paths);
+    projectRoutes(app, { projects: known.projects }, paths);
+    apiKeyRoutes(app, { projects: known.projects, keys: known.keys, pepper: options.pepper }, paths);
     auditRoutes(app, { audit: deps.audit }, paths);
     webhookRoutes(app, { ...deps.webhooks, pepper: options.pepper }, paths);
   }

@@ -16,6 +16,7 @@ test('defaults lie beside the data folder and in the cache', () => {
     deviceClass: 'cpu',
     stopGraceMs: 20_000,
     heartbeatMs: 2_000,
+    trainerNiceness: 10,
   });
   expect(env.trainerEnv).toMatchObject({ ROWSMITH_THREADS: '3', OMP_NUM_THREADS: '3', ROWSMITH_CACHE: '/cache' });
   expect(env.workerId).toMatch(/^worker-\w{24}$/);
@@ -28,12 +29,13 @@ test('all faults at once, without the values', () => {
       ROWSMITH_THREADS: 'many',
       ROWSMITH_WORKER_ID: 'me',
       ROWSMITH_STOP_GRACE_SECONDS: '-1',
+      ROWSMITH_TRAINER_NICE: '20',
     });
   expect(read).toThrow(EnvError);
   try {
     read();
   } catch (error) {
-    expect((error as EnvError).faults).toHaveLength(4);
+    expect((error as EnvError).faults).toHaveLength(5);
     expect(String(error)).not.toContain('s3cret');
   }
 });

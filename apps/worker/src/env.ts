@@ -44,6 +44,11 @@ const Env = Type.Object({
     86_400,
     'without a message after which a trainer counts as stuck; one step may take long',
   ),
+  ROWSMITH_TRAINER_NICE: Type.Integer({
+    minimum: 0,
+    maximum: 19,
+    description: 'ROWSMITH_TRAINER_NICE must be a whole number from 0 to 19: how far trainers stand back for the API and the database',
+  }),
   ROWSMITH_MAX_RUNS: Type.Integer({
     minimum: 0,
     maximum: 1_000_000,
@@ -74,7 +79,9 @@ type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silen
 
 const numbers = new Set(
   Object.keys(Env.properties).filter(
-    (name) => name.endsWith('_SECONDS') || ['ROWSMITH_THREADS', 'ROWSMITH_MAX_RUNS', 'ROWSMITH_METRICS_PORT'].includes(name),
+    (name) =>
+      name.endsWith('_SECONDS') ||
+      ['ROWSMITH_THREADS', 'ROWSMITH_TRAINER_NICE', 'ROWSMITH_MAX_RUNS', 'ROWSMITH_METRICS_PORT'].includes(name),
   ),
 );
 const defaults: Readonly<Record<string, unknown>> = {
@@ -83,6 +90,7 @@ const defaults: Readonly<Record<string, unknown>> = {
   ROWSMITH_HEARTBEAT_SECONDS: 2,
   ROWSMITH_STOP_GRACE_SECONDS: 20,
   ROWSMITH_TRAINER_SILENCE_SECONDS: 1800,
+  ROWSMITH_TRAINER_NICE: 10,
   ROWSMITH_MAX_RUNS: 0,
   ROWSMITH_MAX_IDLE_SECONDS: 0,
   ROWSMITH_METRICS_HOST: '127.0.0.1',
@@ -111,6 +119,8 @@ export interface WorkerEnv {
   readonly logLevel: LogLevel;
   /** All that a trainer gets to see: no database, no keys but those of the object store when it needs them. */
   readonly trainerEnv: Readonly<Record<string, string>>;
+  /** 0 to 19, as `nice`. */
+  readonly trainerNiceness: number;
 }
 
 export class EnvError extends Error {
@@ -151,6 +161,7 @@ export function loadEnv(source: Source): WorkerEnv {
     metrics: env.ROWSMITH_METRICS_PORT === undefined ? null : { host: env.ROWSMITH_METRICS_HOST, port: env.ROWSMITH_METRICS_PORT },
     logLevel: env.ROWSMITH_LOG_LEVEL,
     trainerEnv: trainerEnvOf(source, env.ROWSMITH_THREADS ?? threadCount({}), storage.location),
+    trainerNiceness: env.ROWSMITH_TRAINER_NICE,
   };
 }
 

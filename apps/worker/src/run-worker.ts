@@ -26,8 +26,19 @@ export async function runWorker(env: WorkerEnv, log: Logger, trainerProgram: str
   try {
     const attempts = createAttemptStore(database);
     const timing = { heartbeatMs: env.heartbeatMs, stopGraceMs: env.stopGraceMs, trainerSilenceMs: env.trainerSilenceMs, ...fixedTiming };
-    const { modelsDir, trainerEnv, storage } = env;
-    const deps = { attempts, log, metrics, trainerProgram, trainerEnv, storage, modelsDir, scratchDir: scratch.dir, timing };
+    const { modelsDir, trainerEnv, trainerNiceness, storage } = env;
+    const deps = {
+      attempts,
+      log,
+      metrics,
+      trainerProgram,
+      trainerEnv,
+      trainerNiceness,
+      storage,
+      modelsDir,
+      scratchDir: scratch.dir,
+      timing,
+    };
     const reclaimed = await untilAnswered(() => attempts.reclaim(workerId), log, shutdown);
     const self = { id: workerId, deviceClass, slots: 1, version: workerVersion, host: hostname() };
     const leave = await untilAnswered(() => register(createWorkerStore(database), self, log), log, shutdown);

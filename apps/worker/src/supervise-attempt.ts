@@ -30,6 +30,7 @@ export interface SupervisorDeps {
   readonly metrics: WorkerMetrics;
   readonly trainerProgram: string;
   readonly trainerEnv: Readonly<Record<string, string>>;
+  readonly trainerNiceness: number;
   readonly storage: StorageLocation;
   readonly modelsDir: string;
   /** Scratch space of this worker's trainers; one folder per attempt, removed after it. */
@@ -150,6 +151,7 @@ class Supervision {
       program: this.deps.trainerProgram,
       env: { ...this.deps.trainerEnv, TMPDIR: this.#scratch },
       cwd: this.#scratch,
+      niceness: this.deps.trainerNiceness,
       onMessage: (message) => {
         this.#lastMessageAt = performance.now();
         this.#measure(message);

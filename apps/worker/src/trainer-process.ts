@@ -1,5 +1,6 @@
 /** The trainer as a child process: own group, few variables, messages parsed on arrival, dead when its worker is dead. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { getPriority, setPriority } from 'node:os';
 import { FromTrainer, parseAs, type ToTrainer } from '@rowsmith/contracts';
 
 export interface TrainerOptions {
@@ -7,6 +8,8 @@ export interface TrainerOptions {
   readonly program: string;
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
+  /** 0 to 19: how far it stands back where others want the same cores. */
+  readonly niceness: number;
   /** In order of arrival. */
   readonly onMessage: (message: FromTrainer) => void;
   /** Something arrived that is no message. */
@@ -34,10 +37,11 @@ const keptOutput = 8192;
 const hasParentDeathSignal = (): boolean => spawnSync('setpriv', ['--pdeathsig', 'KILL', 'true'], { stdio: 'ignore' }).status === 0;
 let parentDeathSignal: boolean | undefined;
 
-export function startTrainer({ program, env, cwd, onMessage, onInvalid }: TrainerOptions): TrainerProcess {
+export function startTrainer({ program, env, cwd, niceness, onMessage, onInvalid }: TrainerOptions): TrainerProcess {
   parentDeathSignal ??= hasParentDeathSignal();
   const [command, ...args] = [...(parentDeathSignal ? ['setpriv', '--pdeathsig', 'KILL'] : []), process.execPath, program];
   const child = spawn(command as string, args, { cwd, env: { ...env }, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  standBack(child.pid, niceness);
   child.on('message', (message: unknown) => {
     let parsed: FromTrainer;
     try {
@@ -62,6 +66,16 @@ export function startTrainer({ program, env, cwd, onMessage, onInvalid }: Traine
     },
     exited: exitOf(child),
   };
+}
+
+/** Before it has started threads of its own: they take the priority over. Left alone, a trainer on all cores holds up the API and the database for whole time slices. */
+function standBack(pid: number | undefined, niceness: number): void {
+  if (pid === undefined || niceness === 0) return;
+  try {
+    setPriority(pid, Math.max(niceness, getPriority()));
+  } catch {
+    // Gone already, or the system allows no change: slower answers, nothing worse.
+  }
 }
 
 async function exitOf(child: ChildProcess): Promise<TrainerExit> {

@@ -1,8 +1,8 @@
-export { type DatabaseDump, dumpTables } from './backup/dump-tables.js';
-export { loadTables, RestoreError, requireEmptyDatabase } from './backup/load-tables.js';
 export { createApiKeyStore } from './api-key-store.js';
 export { createAttemptStore } from './attempt-store.js';
 export { createAuditStore } from './audit-store.js';
+export { type DatabaseDump, dumpTables } from './backup/dump-tables.js';
+export { loadTables, RestoreError, requireEmptyDatabase } from './backup/load-tables.js';
 export { type Database, openDatabase } from './database.js';
 export { isDatabaseUnavailable } from './database-unavailable.js';
 export { createDispatchStore, type LeadingDispatchStore } from './dispatch-store.js';

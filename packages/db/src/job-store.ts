@@ -17,6 +17,8 @@ class FileGone extends Error {}
 export function createJobStore(database: Database): JobStore {
   const { prisma } = database;
   const find = (projectId: string, id: string, tx: Transaction = prisma) => tx.job.findFirst({ where: { projectId, id } });
+  const exists = async (projectId: string, id: string) =>
+    (await prisma.job.findFirst({ where: { projectId, id }, select: { id: true } })) !== null;
   return {
     async create(job, idempotency) {
       const traceparent = currentTraceparent();
@@ -116,24 +118,37 @@ export function createJobStore(database: Database): JobStore {
     ...createPauseStore(database),
 
     async events(projectId, id, page) {
-      if (!(await find(projectId, id))) return null;
-      const after = page.after === undefined ? null : await prisma.event.findFirst({ where: { jobId: id, id: page.after } });
-      if (after === null && page.after !== undefined) return 'no_cursor';
+      const after = page.after === undefined ? null : await prisma.event.findFirst({ where: { jobId: id, projectId, id: page.after } });
+      if (after === null && page.after !== undefined) return (await exists(projectId, id)) ? 'no_cursor' : null;
       const direction = page.order ?? 'desc';
       const bound = after === null ? {} : { seq: direction === 'desc' ? { lt: after.seq } : { gt: after.seq } };
-      const rows = await prisma.event.findMany({ where: { jobId: id, ...bound }, orderBy: { seq: direction }, take: page.limit + 1 });
+      const rows = await prisma.event.findMany({
+        where: { jobId: id, projectId, ...bound },
+        orderBy: { seq: direction },
+        take: page.limit + 1,
+      });
+      // A job has events from the first; only an empty page leaves the question whether there is one.
+      if (rows.length === 0 && !(await exists(projectId, id))) return null;
       return { items: rows.slice(0, page.limit).map(storedEvent), hasMore: rows.length > page.limit };
     },
 
     async eventsSince(projectId, id, afterSeq, limit) {
-      if (!(await find(projectId, id))) return null;
-      const rows = await prisma.event.findMany({ where: { jobId: id, seq: { gt: afterSeq } }, orderBy: { seq: 'asc' }, take: limit });
+      const rows = await prisma.event.findMany({
+        where: { jobId: id, projectId, seq: { gt: afterSeq } },
+        orderBy: { seq: 'asc' },
+        take: limit,
+      });
+      if (rows.length === 0 && !(await exists(projectId, id))) return null;
       return rows.map(storedEvent);
     },
 
     async metrics(projectId, id, afterStep, limit) {
-      if (!(await find(projectId, id))) return null;
-      const rows = await prisma.metric.findMany({ where: { jobId: id, step: { gt: afterStep } }, orderBy: { step: 'asc' }, take: limit });
+      const rows = await prisma.metric.findMany({
+        where: { jobId: id, projectId, step: { gt: afterStep } },
+        orderBy: { step: 'asc' },
+        take: limit,
+      });
+      if (rows.length === 0 && !(await exists(projectId, id))) return null;
       return rows.map(metricPoint);
     },
 
@@ -143,7 +158,7 @@ export function createJobStore(database: Database): JobStore {
     },
 
     async checkpoints(projectId, id, page) {
-      if (!(await find(projectId, id))) return null;
+      if (!(await exists(projectId, id))) return null;
       const after = page.after === undefined ? null : await prisma.checkpoint.findFirst({ where: { jobId: id, id: page.after } });
       if (after === null && page.after !== undefined) return 'no_cursor';
       return pageOf(

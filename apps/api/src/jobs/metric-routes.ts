@@ -60,13 +60,13 @@ export const metricRoutes: Routes<{ readonly jobs: Pick<JobStore, 'get' | 'metri
       const { id } = request.params;
       const { after_step: afterStep = -1, limit = 1_000 } = request.query;
       const format = request.query.format ?? (/\btext\/csv\b/i.test(request.headers.accept ?? '') ? 'csv' : 'json');
-      const job = await jobs.get(projectOf(request), id);
-      if (job === null) throw noSuchJob(id);
       if (format === 'json') {
-        const points = await jobs.metrics(job.projectId, id, afterStep, limit + 1);
+        const points = await jobs.metrics(projectOf(request), id, afterStep, limit + 1);
         if (points === null) throw noSuchJob(id);
         return { object: 'list' as const, data: points.slice(0, limit), has_more: points.length > limit };
       }
+      const job = await jobs.get(projectOf(request), id);
+      if (job === null) throw noSuchJob(id);
       if (format === 'tensorboard') {
         const began = job.createdAt.getTime() / 1000;
         const records = async function* () {
