@@ -1,5 +1,5 @@
 /**
- * npm run chaos -- --queue redis|postgres --storage fs|s3 --faults 150 --seed 1 [--workers 2] [--open-jobs 3] [--steps 30] [--only kill.worker,kill.trainer] [--keep]
+ * npm run chaos -- --queue redis|postgres --storage fs|s3 --faults 150 --seed 1 [--workers 2] [--open-jobs 3] [--steps 16] [--seconds 600] [--only kill.worker,kill.trainer] [--keep]
  * [--faketime /path/libfaketime.so.1]: breaks a whole installation in every way it knows while jobs run, then judges every job.
  * One JSON line a fault; exit code 1 and the first broken rule when one was broken. Needs the built programs (npx tsc -b).
  */
@@ -15,7 +15,8 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     workers: { type: 'string', default: '2' },
     'open-jobs': { type: 'string', default: '3' },
-    steps: { type: 'string', default: '30' },
+    steps: { type: 'string', default: '16' },
+    seconds: { type: 'string' },
     only: { type: 'string' },
     keep: { type: 'boolean', default: false },
     faketime: { type: 'string' },
@@ -43,6 +44,7 @@ const report = await runChaos({
     keep: values.keep,
     fakeTime: values.faketime ?? usual ?? null,
   },
+  ...(values.seconds ? { seconds: whole('seconds') } : {}),
   ...(values.only ? { only: values.only.split(',') } : {}),
   log: line,
 });

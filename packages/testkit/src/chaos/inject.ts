@@ -3,7 +3,7 @@ import { open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Installation, KeptWorker } from './installation.js';
 import type { HeldJob } from './ledger.js';
-import type { Fault } from './plan.js';
+import type { Fault, WayName } from './plan.js';
 import { seeded } from './seeded.js';
 import type { PartName } from './surroundings.js';
 
@@ -25,8 +25,8 @@ export async function inject(
   installation: Installation,
   victim: { readonly worker: KeptWorker; readonly job: HeldJob } | null,
 ): Promise<Injected | null> {
-  const { api, surroundings, dataDir, ledger, objects } = installation;
-  const draws = seeded('inject', fault.seed, fault.index);
+  const { api, surroundings, ways, dataDir, ledger, objects } = installation;
+  const draws = seeded('inject', fault.seed, fault.lane, fault.index);
   const [verb, noun] = fault.kind.split('.') as [string, string];
   const worker = victim?.worker.process;
   switch (fault.kind) {
@@ -51,12 +51,12 @@ export async function inject(
         const key = await ledger.newestCheckpoint(victim.job.id);
         if (key === null) return null;
         const damaged = key.replace(/[^/]+$/, draws.pick(['manifest.json', 'optimizer.safetensors', 'rows.safetensors']));
-        const bytes = Buffer.from((await objects.getBytes(damaged)) ?? []);
+        const bytes = Buffer.from((await untilWhole(() => objects.getBytes(damaged))) ?? []);
         // Removed meanwhile: it was not the newest any more.
         if (bytes.byteLength === 0) return null;
         const at = fault.target % bytes.byteLength;
         bytes[at] = (bytes[at] ?? 0) ^ (1 << draws.between(0, 7));
-        await objects.put(damaged, bytes);
+        await untilWhole(() => objects.put(damaged, bytes));
         Object.assign(what, { damaged, byte: at });
       }
       const pid = await installation.trainerOf(victim.worker);
@@ -84,22 +84,30 @@ export async function inject(
     case 'cut.postgres':
     case 'cut.redis':
     case 'cut.s3':
-      return { what: { connections: surroundings.parts[noun as PartName]?.proxy.cutAll() }, healed: nothing };
+    case 'cut.api':
+      return { what: { connections: ways[noun as WayName]?.cutAll() }, healed: nothing };
+    case 'shut.postgres':
+    case 'shut.redis':
+    case 'shut.s3':
+    case 'shut.api': {
+      const way = ways[noun as WayName];
+      way?.refuse(true);
+      return { what: { connections: way?.cutAll() }, healed: wait(fault.holdMs).then(() => way?.refuse(false)) };
+    }
     case 'delay.postgres':
     case 'delay.redis':
-    case 'delay.s3': {
-      const proxy = surroundings.parts[noun as PartName]?.proxy;
-      const ms = draws.between(20, 400);
-      proxy?.delay(ms);
-      return { what: { ms }, healed: wait(fault.holdMs).then(() => proxy?.delay(0)) };
+    case 'delay.s3':
+    case 'delay.api': {
+      const ms = draws.between(20, 200);
+      ways[noun as WayName]?.delay(ms);
+      return { what: { ms }, healed: wait(fault.holdMs).then(() => ways[noun as WayName]?.delay(0)) };
     }
     case 'silence.postgres':
     case 'silence.redis':
-    case 'silence.s3': {
-      const proxy = surroundings.parts[noun as PartName]?.proxy;
-      proxy?.silence(true);
-      return { what: {}, healed: wait(fault.holdMs).then(() => proxy?.silence(false)) };
-    }
+    case 'silence.s3':
+    case 'silence.api':
+      ways[noun as WayName]?.silence(true);
+      return { what: {}, healed: wait(fault.holdMs).then(() => ways[noun as WayName]?.silence(false)) };
     case 'refuse.s3': {
       surroundings.refusing?.refuse(0.3, () => draws.number());
       return { what: { share: 0.3 }, healed: wait(fault.holdMs).then(() => surroundings.refusing?.refuse(0, () => 1)) };
@@ -118,6 +126,17 @@ export async function inject(
       const jump = draws.pick(clockJumps);
       await writeFile(file, jump);
       return { what: { jump, worker: victim?.worker.id }, healed: wait(fault.holdMs).then(() => writeFile(file, '+0')) };
+    }
+  }
+}
+
+/** Tries again for a while: the store may be away by another fault, or the disk full. */
+async function untilWhole<T>(work: () => Promise<T>): Promise<T> {
+  for (const deadline = performance.now() + 30_000; ; await wait(100)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
     }
   }
 }

@@ -7,11 +7,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type AdapterManifest, newId } from '@rowsmith/contracts';
 import { type OpenObjectStore, openObjectStore } from '@rowsmith/storage';
+import { type FaultProxy, startFaultProxy } from '../fault-proxy.js';
 import { freePort } from '../postgres.js';
 import { addTinyModel } from '../tiny-model.js';
 import { KeptProcess } from './kept-process.js';
 import { Ledger } from './ledger.js';
-import type { ChaosSurroundings } from './plan.js';
+import type { ChaosSurroundings, WayName } from './plan.js';
 import { bucket, type OpenSurroundings, openSurroundings } from './surroundings.js';
 import type { Violation } from './verdict.js';
 
@@ -22,12 +23,15 @@ export interface KeptWorker {
   readonly clockFile: string | null;
 }
 export interface Installation {
+  /** Of the API, on the way that can be broken. */
   readonly url: string;
   readonly key: string;
   readonly dataDir: string;
   readonly api: KeptProcess;
   readonly workers: readonly KeptWorker[];
   readonly surroundings: OpenSurroundings;
+  /** Every way between two processes that can be broken. */
+  readonly ways: Readonly<Partial<Record<WayName, FaultProxy>>>;
   readonly ledger: Ledger;
   /** Past the proxies. */
   readonly objects: OpenObjectStore;
@@ -95,6 +99,13 @@ export async function openInstallation(
           options.onDeath({ rule: 'no process ends by itself', found: `${name}: ${signal ?? `exit code ${code}`}` }),
       });
     const port = await freePort();
+    const wayToApi = await startFaultProxy(port);
+    undo.push(() => wayToApi.stop());
+    const ways: Partial<Record<WayName, FaultProxy>> = { api: wayToApi };
+    for (const name of ['postgres', 'redis', 's3'] as const) {
+      const part = surroundings.parts[name];
+      if (part !== undefined) ways[name] = part.proxy;
+    }
     const key = `chaos-${randomBytes(16).toString('hex')}`;
     const secrets = { ROWSMITH_API_KEY: key, ROWSMITH_PEPPER: randomBytes(32).toString('hex') };
     const api = kept('api', 'api', { ...secrets, ROWSMITH_PORT: String(port), ROWSMITH_STALE_SECONDS: String(staleSeconds) });
@@ -120,7 +131,7 @@ export async function openInstallation(
       return Number(text.trim().split(' ')[0]) || null;
     };
     return {
-      ...{ url: `http://127.0.0.1:${port}`, key, dataDir, api, workers, surroundings, ledger, objects, trainerOf },
+      ...{ url: `http://127.0.0.1:${wayToApi.port}`, key, dataDir, api, workers, surroundings, ways, ledger, objects, trainerOf },
       async adapterFiles(manifestKey) {
         const bytes = await objects.getBytes(manifestKey);
         if (!bytes) return {};
@@ -152,6 +163,7 @@ export async function openInstallation(
           connections = await ledger.connections();
         }
         if (connections > 0) found.push({ rule: 'no connection stays open', found: `${connections} in Postgres` });
+        await ledger.close();
         await close();
         return found;
       },

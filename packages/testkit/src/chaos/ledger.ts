@@ -5,7 +5,8 @@ export interface HeldJob {
   readonly id: string;
   readonly status: string;
   readonly epoch: number;
-  readonly barren: number;
+  /** Attempts that failed or were lost since the newest checkpoint. */
+  readonly fruitless: number;
   /** Of the newest checkpoint, -1 before the first. */
   readonly step: number;
   /** The attempt that runs has made a checkpoint. */
@@ -40,27 +41,47 @@ export interface JobRows {
 export class Ledger {
   constructor(private readonly url: string) {}
 
-  /** A connection for each question: the server may just have been killed. Asks again until it answers. */
+  #client: Promise<pg.Client> | null = null;
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** One connection for all questions, a new one when it broke: the server may just have been killed. Asks again until it answers. */
   async #ask<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = [], patienceMs = 60_000): Promise<Row[]> {
     for (const deadline = performance.now() + patienceMs; ; ) {
-      const client = new pg.Client({ connectionString: this.url, connectionTimeoutMillis: 5_000, query_timeout: 10_000 });
-      client.on('error', () => undefined);
+      this.#client ??= this.#connect();
+      const asked = this.#client;
       try {
-        await client.connect();
-        return (await client.query<Row>(text, [...values])).rows;
+        const answer = this.#last.then(async () => (await asked).query<Row>(text, [...values]));
+        this.#last = answer.catch(() => undefined);
+        return (await answer).rows;
       } catch (error) {
+        if (this.#client === asked) {
+          this.#client = null;
+          void asked.then((client) => client.end()).catch(() => undefined);
+        }
         if (performance.now() > deadline) throw error;
         await new Promise((next) => setTimeout(next, 50));
-      } finally {
-        await client.end().catch(() => undefined);
       }
     }
   }
 
+  async #connect(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: this.url, connectionTimeoutMillis: 5_000, query_timeout: 10_000 });
+    client.on('error', () => undefined);
+    await client.connect();
+    return client;
+  }
+
+  async close(): Promise<void> {
+    await this.#client?.then((client) => client.end()).catch(() => undefined);
+    this.#client = null;
+  }
+
   jobs(): Promise<HeldJob[]> {
     return this.#ask<HeldJob>(`
-      SELECT j.id, j.status::text AS status, j.epoch, j.barren_attempts AS barren, j.checkpoint_step AS step, a.worker_id AS "workerId",
-             EXISTS (SELECT 1 FROM checkpoint c WHERE c.job_id = j.id AND c.epoch = j.epoch) AS saved, j.error_code AS "errorCode"
+      SELECT j.id, j.status::text AS status, j.epoch, j.checkpoint_step AS step, a.worker_id AS "workerId",
+             EXISTS (SELECT 1 FROM checkpoint c WHERE c.job_id = j.id AND c.epoch = j.epoch) AS saved, j.error_code AS "errorCode",
+             (SELECT count(*)::int FROM attempt f WHERE f.job_id = j.id AND f.outcome IN ('failed', 'lost') AND f.epoch > COALESCE((
+               SELECT c.epoch FROM checkpoint c WHERE c.job_id = j.id ORDER BY c.step DESC, c.epoch LIMIT 1), 0)) AS fruitless
       FROM job j LEFT JOIN attempt a ON a.job_id = j.id AND a.epoch = j.epoch AND a.ended_at IS NULL ORDER BY j.created_at, j.id`);
   }
 

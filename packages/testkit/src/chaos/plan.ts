@@ -1,4 +1,4 @@
-/** Which faults a run makes, in which order: decided by the seed alone. */
+/** Which faults a run makes: every component has a lane with a clock of its own, and what comes in a lane is decided by the seed alone. */
 import { seeded } from './seeded.js';
 
 export interface ChaosSurroundings {
@@ -10,45 +10,45 @@ export interface ChaosSurroundings {
   readonly fakeTime: string | null;
 }
 
+export type WayName = 'postgres' | 'redis' | 's3' | 'api';
 export type FaultKind =
-  | 'kill.api'
-  | 'kill.worker'
-  | 'kill.trainer'
-  | 'kill.postgres'
-  | 'kill.redis'
-  | 'kill.s3'
+  | `${'cut' | 'shut' | 'delay' | 'silence'}.${WayName}`
+  | 'refuse.s3'
+  | `kill.${'api' | 'postgres' | 'redis' | 's3' | 'worker' | 'trainer'}`
+  | 'stop.api'
+  | 'fill.disk'
+  | 'wipe.queue'
   | 'term.worker'
   | 'zombie.worker'
   | 'zombie.worker-and-trainer'
   | 'stop.trainer'
-  | 'stop.api'
   | 'flip.checkpoint'
-  | 'cut.postgres'
-  | 'cut.redis'
-  | 'cut.s3'
-  | 'delay.postgres'
-  | 'delay.redis'
-  | 'delay.s3'
-  | 'silence.postgres'
-  | 'silence.redis'
-  | 'silence.s3'
-  | 'refuse.s3'
-  | 'fill.disk'
-  | 'wipe.queue'
   | 'clock.worker';
 
+/** What a fault costs: `ways` between processes nothing, `servers` a start of the server, `attempts` a start of worker or trainer and of the job's attempt. */
+export type FaultClass = 'ways' | 'servers' | 'attempts';
+/** Of all faults of a run; the lanes of the faster classes wait for the slowest, so that all of them stay mixed. */
+export const shares: Readonly<Record<FaultClass, number>> = { ways: 0.5, servers: 0.2, attempts: 0.3 };
+
+export interface Lane {
+  readonly name: string;
+  readonly class: FaultClass;
+  /** Worker number, in lanes of class `attempts`. */
+  readonly worker: number;
+  /** Every kind as often as it comes in one round of the lane. */
+  readonly deck: readonly FaultKind[];
+}
 export interface Fault {
   readonly seed: number;
+  readonly lane: string;
   readonly index: number;
   readonly kind: FaultKind;
-  /** Which of several: worker number, or which byte of a file, modulo what there is. */
+  /** Which byte of a file, modulo what there is. */
   readonly target: number;
-  /** Between the blow and its end, where there is one; silence ends by itself. */
+  /** Between the blow and its end, where there is one. */
   readonly holdMs: number;
-  /** Before the next one. */
+  /** Before the next one of the lane. */
   readonly gapMs: number;
-  /** The next one does not wait for the end of this one. */
-  readonly overlap: boolean;
   /** A worker or trainer is hit only after its attempt has saved something: in the middle of training, not while it starts. */
   readonly deep: boolean;
 }
@@ -56,49 +56,72 @@ export interface Fault {
 /** Longer than the silence after which a running attempt counts as lost, plus a round of the control loop. */
 export const zombieHoldMs = [8_000, 11_000] as const;
 
-/** How often each kind comes up, and how long it lasts at least and at most, in milliseconds. */
-function kinds({ queue, storage, smallDisk, fakeTime }: ChaosSurroundings): Partial<Record<FaultKind, readonly [number, number, number]>> {
+/** At least and at most, in milliseconds; of other kinds: no time at all. One fault in ten, zombies aside, lasts four times as long. */
+const holds: Partial<Record<string, readonly [number, number]>> = {
+  ...{ shut: [200, 1_500], delay: [500, 2_000], silence: [300, 1_800], refuse: [1_000, 3_000] },
+  ...{ stop: [300, 2_000], fill: [300, 1_500], clock: [6_000, 9_000], zombie: zombieHoldMs },
+  ...{ 'kill.postgres': [50, 1_500], 'kill.redis': [50, 1_500], 'kill.s3': [50, 1_000] },
+};
+const gaps: Readonly<Record<FaultClass, readonly [number, number]>> = { ways: [0, 2_000], servers: [0, 4_000], attempts: [0, 600] };
+
+const times = (counts: Partial<Record<FaultKind, number>>): FaultKind[] =>
+  (Object.entries(counts) as [FaultKind, number][]).flatMap(([kind, count]) => Array<FaultKind>(count).fill(kind));
+
+/** `only`: other kinds are left out, and lanes without any. */
+export function lanesOf(
+  { queue, storage, smallDisk, fakeTime }: ChaosSurroundings,
+  workers: number,
+  only?: readonly FaultKind[],
+): readonly Lane[] {
+  const lane = (name: string, faultClass: FaultClass, counts: Partial<Record<FaultKind, number>>, worker = 0): Lane => ({
+    ...{ name, class: faultClass, worker },
+    deck: times(counts).filter((kind) => only === undefined || only.includes(kind)),
+  });
+  const way = (name: WayName, more: Partial<Record<FaultKind, number>> = {}) =>
+    lane(`way to ${name}`, 'ways', { [`cut.${name}`]: 3, [`shut.${name}`]: 2, [`delay.${name}`]: 2, [`silence.${name}`]: 2, ...more });
+  const [redis, s3] = [queue === 'redis', storage === 's3'];
+  return [
+    ...[way('postgres'), way('api'), ...(redis ? [way('redis')] : []), ...(s3 ? [way('s3', { 'refuse.s3': 5 })] : [])],
+    lane('api', 'servers', { 'kill.api': 3, 'stop.api': 2 }),
+    lane('postgres', 'servers', { 'kill.postgres': 1 }),
+    ...(redis ? [lane('redis', 'servers', { 'kill.redis': 1 })] : []),
+    ...(s3 ? [lane('s3', 'servers', { 'kill.s3': 1 })] : []),
+    lane('disk and queue', 'servers', { 'wipe.queue': 1, ...(smallDisk ? { 'fill.disk': 1 } : {}) }),
+    ...Array.from({ length: workers }, (_, worker) =>
+      lane(
+        `worker ${worker}`,
+        'attempts',
+        {
+          ...{ 'kill.trainer': 6, 'kill.worker': 4, 'flip.checkpoint': 4, 'stop.trainer': 3, 'term.worker': 2 },
+          ...{ 'zombie.worker': 1, 'zombie.worker-and-trainer': 1, ...(fakeTime === null ? {} : { 'clock.worker': 1 }) },
+        },
+        worker,
+      ),
+    ),
+  ].filter(({ deck }) => deck.length > 0);
+}
+
+/** The `index`-th fault of a lane: its deck is shuffled anew for every round, so that every kind comes up. */
+export function planFault(seed: number, { name, class: faultClass, deck }: Lane, index: number): Fault {
+  const round = Math.floor(index / deck.length);
+  const kind = shuffled(deck, seed, name, round)[index % deck.length] as FaultKind;
+  const draws = seeded('fault', seed, name, index);
+  const [low, high] = holds[kind] ?? holds[kind.split('.')[0] ?? ''] ?? [0, 0];
+  const holdMs = draws.between(low, high);
+  const long = draws.number() < 0.1 && faultClass !== 'attempts';
   return {
-    'kill.api': [10, 0, 1_000],
-    'kill.worker': [18, 0, 0],
-    'kill.trainer': [18, 0, 0],
-    'kill.postgres': [7, 100, 3_000],
-    'term.worker': [4, 0, 0],
-    'zombie.worker': [3, ...zombieHoldMs],
-    'zombie.worker-and-trainer': [2, ...zombieHoldMs],
-    'stop.trainer': [3, 500, 2_500],
-    'stop.api': [3, 500, 3_000],
-    'flip.checkpoint': [8, 0, 0],
-    'cut.postgres': [5, 0, 0],
-    'delay.postgres': [3, 1_000, 3_000],
-    'silence.postgres': [3, 500, 3_000],
-    'wipe.queue': [4, 0, 0],
-    ...(queue === 'redis'
-      ? { 'kill.redis': [5, 100, 3_000], 'cut.redis': [4, 0, 0], 'delay.redis': [2, 1_000, 3_000], 'silence.redis': [2, 500, 3_000] }
-      : {}),
-    ...(storage === 's3'
-      ? {
-          ...{ 'kill.s3': [4, 100, 1_500], 'cut.s3': [4, 0, 0], 'delay.s3': [2, 1_000, 3_000], 'silence.s3': [2, 500, 3_000] },
-          'refuse.s3': [6, 2_000, 6_000],
-        }
-      : {}),
-    ...(smallDisk ? { 'fill.disk': [4, 500, 3_000] } : {}),
-    ...(fakeTime === null ? {} : { 'clock.worker': [2, 6_000, 9_000] }),
+    ...{ seed, lane: name, index, kind, holdMs: long ? 4 * holdMs : holdMs },
+    ...{ target: draws.between(0, 2 ** 20), gapMs: draws.between(...gaps[faultClass]), deep: draws.number() < 0.5 },
   };
 }
 
-export function planFault(seed: number, index: number, surroundings: ChaosSurroundings): Fault {
-  const draws = seeded('fault', seed, index);
-  const possible = kinds(surroundings);
-  const weights = Object.fromEntries(Object.entries(possible).map(([kind, [weight]]) => [kind, weight])) as Record<FaultKind, number>;
-  const kind = draws.weighted(weights);
-  const [, low, high] = possible[kind] ?? [0, 0, 0];
-  return {
-    ...{ seed, index, kind },
-    target: draws.between(0, 2 ** 20),
-    holdMs: draws.between(low, high),
-    gapMs: draws.between(0, 1_200),
-    overlap: draws.number() < 0.5,
-    deep: draws.number() < 0.5,
-  };
+/** Fisher and Yates. */
+function shuffled(deck: readonly FaultKind[], ...place: readonly (string | number)[]): FaultKind[] {
+  const draws = seeded('deck', ...place);
+  const cards = [...deck];
+  for (let i = cards.length - 1; i > 0; i--) {
+    const j = draws.between(0, i);
+    [cards[i], cards[j]] = [cards[j] as FaultKind, cards[i] as FaultKind];
+  }
+  return cards;
 }
