@@ -9,6 +9,9 @@ export default defineConfig({
   ...base,
   test: {
     pool: 'forks',
+    reporters: ['default', './scripts/setup/failed-tests.mjs'],
+    // Most of the time goes into waiting for servers that start: two files at a time fill two cores.
+    maxWorkers: 2,
     projects: [
       {
         ...base,

@@ -4,6 +4,7 @@ import type { CausalLM, SequenceClassifier } from './models/causal-lm.js';
 import { type CausalLMOptions, createCausalLM } from './models/decoder.js';
 import { type ClassifierOptions, createClassifier } from './models/encoder.js';
 import { FusedOps } from './ops/fused-ops.js';
+import type { Precision } from './ops/product.js';
 import { StockOps } from './ops/stock-ops.js';
 import type { Handle } from './runtime/handle.js';
 import { openRuntime } from './runtime/open-runtime.js';
@@ -30,13 +31,13 @@ export interface Engine {
   handleCount(): number;
 }
 
-/** Loads TensorFlow on the first call. */
-export async function openEngine(): Promise<Engine> {
+/** Loads TensorFlow on the first call. precision: of matrix products; default f32. */
+export async function openEngine({ precision = 'f32' }: { readonly precision?: Precision } = {}): Promise<Engine> {
   const runtime = await openRuntime();
   const kernels = await loadKernels();
   return kernels.loaded
-    ? engineOf(new FusedOps(runtime), { kind: 'fused' })
-    : engineOf(new StockOps(runtime), { kind: 'stock', reason: kernels.reason });
+    ? engineOf(new FusedOps(runtime, precision), { kind: 'fused' })
+    : engineOf(new StockOps(runtime, precision), { kind: 'stock', reason: kernels.reason });
 }
 
 export function engineOf(ops: StockOps, operators: Engine['operators']): Engine {

@@ -171,5 +171,6 @@ void registerCrossEntropy();
 void registerAdamW();
 void registerMapWeights();
 void registerQuantise();
+void registerMatMul();
 
 }  // namespace rowsmith

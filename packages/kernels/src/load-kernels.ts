@@ -20,6 +20,7 @@ export const kernelOps = [
   'RowsmithDequantizeNf4',
   'RowsmithQuantizeInt8',
   'RowsmithDequantizeInt8',
+  'RowsmithMatMul',
 ] as const;
 export type KernelOp = (typeof kernelOps)[number];
 

@@ -41,7 +41,19 @@ export interface OpCaller {
 }
 
 /** Integer attributes are those named here; other numbers are floats. */
-const integers = new Set(['batch', 'heads', 'kv_heads', 'head_dim', 'rotary', 'window', 'offset', 'rows', 'columns']);
+const integers = new Set([
+  'batch',
+  'heads',
+  'kv_heads',
+  'head_dim',
+  'rotary',
+  'window',
+  'offset',
+  'rows',
+  'columns',
+  'transpose_a',
+  'transpose_b',
+]);
 
 export async function openOpCaller(): Promise<OpCaller> {
   const tf = await loadTensorFlow();

@@ -30,19 +30,19 @@ const random = (purpose: string, ...shape: number[]): Handle => {
 type Results = Readonly<Record<string, Handle>>;
 
 /** Runs `body` on both and compares every result, relative to the largest value; integers must be equal. */
-function twins(body: (ops: Ops) => Results, tolerance = 3e-6): void {
+function twins(body: (ops: Ops) => Results, tolerance = 3e-6, [one, other]: readonly [Ops, Ops] = [stock, fused]): void {
   const before = runtime.handleCount;
   runtime.scope(() => {
-    const want = body(stock);
-    const got = body(fused);
+    const want = body(one);
+    const got = body(other);
     for (const [name, handle] of Object.entries(want)) {
-      const other = got[name] as Handle;
-      expect(other.shape, name).toEqual(handle.shape);
+      const mine = got[name] as Handle;
+      expect(mine.shape, name).toEqual(handle.shape);
       if (handle.dtype === 'i32') {
-        expect(runtime.readI32(other), name).toEqual(runtime.readI32(handle));
+        expect(runtime.readI32(mine), name).toEqual(runtime.readI32(handle));
         continue;
       }
-      const [a, b] = [runtime.readF32(handle), runtime.readF32(other)];
+      const [a, b] = [runtime.readF32(handle), runtime.readF32(mine)];
       const size = a.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-6);
       const worst = a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? Number.NaN))), 0);
       expect(worst / size, name).toBeLessThan(tolerance);
@@ -50,6 +50,29 @@ function twins(body: (ops: Ops) => Results, tolerance = 3e-6): void {
   });
   expect(runtime.handleCount - before).toBeLessThanOrEqual(12); // constants of the stock twin, made once
 }
+
+describe.each([
+  [1, 5, 3],
+  [60, 33, 100],
+  [300, 96, 576],
+])('linears of %i rows, [%i, %i]', (n, out, width) => {
+  const products = (ops: Ops): Results => {
+    const [x, g, w] = [random('x', n, width), random('g', n, out), random('w', out, width)];
+    return { y: ops.linear(x, w), dx: ops.linearBackward(g, w), rows: ops.rowGradient(g, x) };
+  };
+  it('f32', () => twins(products));
+  it('bf16: operands are rounded, but the gradient of the rows is not', () => {
+    const [rounding, fusedRounding] = [new StockOps(runtime, 'bf16'), new FusedOps(runtime, 'bf16')];
+    twins(products, 3e-6, [rounding, fusedRounding]);
+    runtime.scope(() => {
+      const [exact, rounded] = [products(stock), products(fusedRounding)].map(({ y, rows }) =>
+        [y, rows].map((h) => runtime.readF32(h as Handle).slice()),
+      );
+      expect(rounded?.[0]).not.toEqual(exact?.[0]);
+      expect(rounded?.[1]).toEqual(exact?.[1]);
+    });
+  });
+});
 
 describe.each([
   [1, 3],

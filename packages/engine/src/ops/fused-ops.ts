@@ -3,6 +3,7 @@ import { type Attribute, attribute } from '../runtime/binding.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { Activation, AttentionMask, HeadShape, RopeTable } from './ops.js';
+import type { Precision, Product } from './product.js';
 import { chunkRows } from './stock-cross-entropy.js';
 import { StockOps } from './stock-ops.js';
 
@@ -10,6 +11,8 @@ const gated: Readonly<Record<Activation, readonly Attribute[]>> = {
   silu: [attribute.string('act', 'silu')],
   gelu_tanh: [attribute.string('act', 'gelu_tanh')],
 };
+
+const fewRows = 48;
 
 /**
  * StockOps with the operators of packages/kernels where they exist: one pass over memory instead of five to ten, and attention that never
@@ -23,11 +26,26 @@ export class FusedOps extends StockOps {
   readonly #maskAttributes = new Map<string, readonly Attribute[]>();
   readonly #epsAttributes = new Map<number, readonly Attribute[]>();
 
-  constructor(runtime: Runtime) {
-    super(runtime);
+  constructor(runtime: Runtime, precision?: Precision) {
+    super(runtime, precision);
     this.#none = runtime.own(runtime.upload(new Float32Array(0), [0], 'f32'));
     this.#everything = runtime.own(runtime.upload(new Int32Array(0), [0], 'i32'));
     this.#noBytes = runtime.own(runtime.upload(new Uint8Array(0), [0], 'u8'));
+  }
+
+  protected override products(): Product {
+    const { precision, runtime, o } = this;
+    const attributesOf = (a: number, b: number) => [
+      attribute.int('transpose_a', a),
+      attribute.int('transpose_b', b),
+      attribute.string('precision', precision),
+    ];
+    const attributes = { none: attributesOf(0, 0), a: attributesOf(1, 0), b: attributesOf(0, 1) };
+    return (a, b, transposed) => {
+      // A few rows are read once: packing the other operand would cost more than it saves.
+      if (precision === 'f32' && (a.shape[transposed === 'a' ? 1 : 0] ?? 0) < fewRows) return o.matMul(a, b, transposed);
+      return runtime.execute('RowsmithMatMul', [a, b], attributes[transposed ?? 'none']);
+    };
   }
 
   override mapPrivately(path: string, offset: number, shape: readonly number[]): Handle | null {
@@ -142,7 +160,7 @@ export class FusedOps extends StockOps {
     softcap = 0,
   ): { loss: Handle; predicted: Handle; dHidden?: Handle } {
     const capped = [attribute.float('softcap', softcap)];
-    const { runtime, o } = this;
+    const { runtime, o, product } = this;
     const rows = hidden.shape[0] ?? 0;
     const step = 2 * chunkRows(head.shape[0] ?? 1);
     return runtime.scope((keep) => {
@@ -151,13 +169,13 @@ export class FusedOps extends StockOps {
         const start = i * step;
         const count = Math.min(step, rows - start);
         return runtime.scope((keepChunk) => {
-          const logits = o.matMul(o.slice(hidden, [start, 0], [count, -1]), head, 'b');
+          const logits = product(o.slice(hidden, [start, 0], [count, -1]), head, 'b');
           const inputs = [logits, o.slice(labels, [start], [count]), scale];
           const [loss, predicted] = runtime.executeMany('RowsmithCrossEntropy', inputs, 2, capped);
           return {
             loss: keepChunk(loss as Handle),
             predicted: keepChunk(predicted as Handle),
-            dHidden: backward ? [keepChunk(o.matMul(logits, head))] : [],
+            dHidden: backward ? [keepChunk(product(logits, head))] : [],
           };
         });
       });

@@ -1,5 +1,6 @@
 import type { Handle } from '../runtime/handle.js';
 import type { Operators } from './operators.js';
+import type { Product } from './product.js';
 
 /** Logits of one chunk and their gradient are two [m, V] matrices of about this many bytes, live while all activations are: they decide the peak. */
 const chunkBytes = 24 * 2 ** 20;
@@ -17,6 +18,7 @@ interface Chunk {
 /** Softmax cross-entropy in chunks of rows. hidden: [M, C], head: [V, C], labels: [M] i32; M >= 1. softcap: l counts as c tanh(l / c). */
 export function crossEntropy(
   o: Operators,
+  product: Product,
   hidden: Handle,
   head: Handle,
   labels: Handle,
@@ -32,7 +34,7 @@ export function crossEntropy(
       chunks.push(
         o.runtime.scope((keepChunk) => {
           const part = o.slice(hidden, [start, 0], [count, -1]);
-          const products = o.matMul(part, head, 'b');
+          const products = product(part, head, 'b');
           const tanh = softcap ? o.unary('Tanh', o.binary('Mul', products, o.runtime.literal(1 / softcap))) : undefined;
           const logits = softcap && tanh ? o.binary('Mul', tanh, o.runtime.literal(softcap)) : products;
           const predicted = keepChunk(o.argMax(logits));
@@ -45,7 +47,7 @@ export function crossEntropy(
           return {
             loss: keepChunk(loss as Handle),
             predicted,
-            dHidden: backward ? keepChunk(o.matMul(uncapped(o, dLogits as Handle, tanh), head)) : undefined,
+            dHidden: backward ? keepChunk(product(uncapped(o, dLogits as Handle, tanh), head)) : undefined,
           };
         }),
       );

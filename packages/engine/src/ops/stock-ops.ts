@@ -5,6 +5,7 @@ import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { Operators } from './operators.js';
 import type { Activation, AttentionMask, HeadShape, Ops, RopeTable, RopeTableOptions } from './ops.js';
+import { type Precision, type Product, roundedProduct } from './product.js';
 import { StockAttention } from './stock-attention.js';
 import { crossEntropy } from './stock-cross-entropy.js';
 import {
@@ -28,9 +29,15 @@ const uniformF32 = [attribute.dtype('dtype', 'f32')];
 export class StockOps implements Ops {
   protected readonly o: Operators;
   readonly #attention: StockAttention;
+  /** Of linears and of the vocabulary: what `precision` speaks of. */
+  protected readonly product: Product;
 
-  constructor(readonly runtime: Runtime) {
+  constructor(
+    readonly runtime: Runtime,
+    readonly precision: Precision = 'f32',
+  ) {
     this.o = new Operators(runtime);
+    this.product = this.products();
     this.#attention = new StockAttention(this.o);
   }
 
@@ -141,13 +148,16 @@ export class StockOps implements Ops {
     return this.o.argMax(x);
   }
 
+  protected products(): Product {
+    return this.precision === 'bf16' ? roundedProduct(this.o) : (a, b, transposed) => this.o.matMul(a, b, transposed);
+  }
   linear(x: Handle, w: Weight): Handle {
-    if (!('id' in w)) return this.#scoped(() => this.o.matMul(x, w.materialise(), 'b'));
-    return this.o.matMul(x, w, 'b');
+    if (!('id' in w)) return this.#scoped(() => this.product(x, w.materialise(), 'b'));
+    return this.product(x, w, 'b');
   }
   linearBackward(g: Handle, w: Weight): Handle {
-    if (!('id' in w)) return this.#scoped(() => this.o.matMul(g, w.materialise()));
-    return this.o.matMul(g, w);
+    if (!('id' in w)) return this.#scoped(() => this.product(g, w.materialise()));
+    return this.product(g, w);
   }
   rowGradient(g: Handle, x: Handle): Handle {
     return this.o.matMul(g, x, 'a');
@@ -228,11 +238,11 @@ export class StockOps implements Ops {
     return swiGluBackward(this.o, dAct, gate, up, activation);
   }
   crossEntropy(hidden: Handle, head: Handle, labels: Handle, softcap?: number): { loss: Handle; predicted: Handle; dHidden: Handle } {
-    const { loss, predicted, dHidden } = crossEntropy(this.o, hidden, head, labels, true, softcap);
+    const { loss, predicted, dHidden } = crossEntropy(this.o, this.product, hidden, head, labels, true, softcap);
     return { loss, predicted, dHidden: dHidden as Handle };
   }
   crossEntropyForward(hidden: Handle, head: Handle, labels: Handle, softcap?: number): { loss: Handle; predicted: Handle } {
-    return crossEntropy(this.o, hidden, head, labels, false, softcap);
+    return crossEntropy(this.o, this.product, hidden, head, labels, false, softcap);
   }
 
   layerNorm(x: Handle, weight: Handle, bias: Handle, eps: number): Handle {

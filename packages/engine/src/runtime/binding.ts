@@ -23,10 +23,10 @@ export interface Attribute {
 }
 
 /** Codes of TensorFlow's DataType (types.proto). */
-export const dtypeCode = { f32: 1, i32: 3, u8: 4, i64: 9, bool: 10 } as const satisfies Record<DType, number>;
+export const dtypeCode = { f32: 1, i32: 3, u8: 4, i64: 9, bool: 10, bf16: 14 } as const satisfies Record<DType, number>;
 
 export function dtypeOfCode(code: number): DType {
-  for (const dtype of ['f32', 'i32', 'u8', 'i64', 'bool'] as const) if (dtypeCode[dtype] === code) return dtype;
+  for (const dtype of ['f32', 'i32', 'u8', 'i64', 'bool', 'bf16'] as const) if (dtypeCode[dtype] === code) return dtype;
   throw new TypeError(`TensorFlow returned a tensor of dtype ${code}, which the engine does not use`);
 }
 
