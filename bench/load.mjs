@@ -9,7 +9,7 @@ import { cpus, loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openLoop } from './load/open-loop.mjs';
-import { projectRoot, startService, watchMemory } from './load/service.mjs';
+import { processorMs, projectRoot, startService, watchMemory } from './load/service.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -73,19 +73,30 @@ try {
   for (const [i, name] of names.entries()) {
     const length = minutes > 0 && i === names.length - 1 ? minutes * 60 : seconds;
     say(`${name} for ${length} s`);
-    const from = { at: performance.now(), step: await step() };
+    const from = { at: performance.now(), step: await step(), processor: await processorMs(service) };
     const memory = watchMemory(service.pids.api);
     const results = await Promise.all(loads[name].map((load) => openLoop({ ...service, ...load, seconds: length })));
     if (results.length === 0) await new Promise((over) => setTimeout(over, length * 1_000));
     const mib = memory();
+    const processor = await processorMs(service);
     const stepsPerMinute = ((await step()) - from.step) / ((performance.now() - from.at) / 60_000);
     const all = results.flatMap(({ byName }) => [...byName].map(([kind, times]) => ({ kind, ...times.summary(), why: [...times.failed] })));
+    const requests = all.reduce((sum, one) => sum + one.requests, 0);
+    const perRequest = ['api', 'postgres'].map((part) => (processor[part] - from.processor[part]) / Math.max(1, requests));
     // Whether it grows: the mean of each tenth.
     const tenths = Array.from({ length: 10 }, (_, k) => {
       const part = mib.slice(Math.floor((k * mib.length) / 10), Math.floor(((k + 1) * mib.length) / 10));
       return Math.round(part.reduce((sum, one) => sum + one.mib, 0) / part.length);
     });
-    rows.push({ phase: name, seconds: length, stepsPerMinute, lateMs: Math.max(0, ...results.map((r) => r.lateMs)), tenths, all });
+    rows.push({
+      phase: name,
+      seconds: length,
+      stepsPerMinute,
+      perRequest,
+      lateMs: Math.max(0, ...results.map((r) => r.lateMs)),
+      tenths,
+      all,
+    });
     say(JSON.stringify(rows.at(-1)));
   }
 
@@ -99,9 +110,12 @@ try {
       all.map((r) => `| ${phase} | ${r.kind} | ${r.requests} | ${r.errors} | ${ms(r.p50)} | ${ms(r.p95)} | ${ms(r.p99)} | ${ms(r.max)} |`),
     ),
     '',
-    '| phase | seconds | steps of training a minute | driver late at worst, ms | memory of the API by tenths of the phase, MiB |',
-    '|---|---|---|---|---|',
-    ...rows.map((r) => `| ${r.phase} | ${r.seconds} | ${r.stepsPerMinute.toFixed(1)} | ${ms(r.lateMs)} | ${r.tenths.join(' ')} |`),
+    '| phase | seconds | processor ms a request, API and Postgres | steps of training a minute | driver late at worst, ms | memory of the API by tenths of the phase, MiB |',
+    '|---|---|---|---|---|---|',
+    ...rows.map(
+      (r) =>
+        `| ${r.phase} | ${r.seconds} | ${r.perRequest.map((one) => one.toFixed(2)).join(' + ')} | ${r.stepsPerMinute.toFixed(1)} | ${ms(r.lateMs)} | ${r.tenths.join(' ')} |`,
+    ),
     ...rows.flatMap(({ phase, all }) => all.flatMap(({ kind, why }) => why.map(([what, n]) => `${phase}, ${kind}: ${n} times ${what}`))),
   ].join('\n');
   process.stdout.write(`${text}\n`);

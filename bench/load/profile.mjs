@@ -7,7 +7,8 @@ if (process.argv[1]?.includes('apps/api/')) {
   const session = new Session();
   session.connect();
   session.post('Profiler.enable');
-  session.post('Profiler.start');
+  // Not the start of the process, which is compilation.
+  setTimeout(() => session.post('Profiler.start'), 20_000).unref();
   process.on('exit', () => {
     session.post('Profiler.stop', (error, result) => {
       if (error === null)

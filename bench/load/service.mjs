@@ -1,6 +1,6 @@
 /** `rowsmith up` as a user starts it (embedded Postgres, queue, store, API, worker) in a folder of its own. */
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -70,4 +70,26 @@ export function watchMemory(pid) {
     clearInterval(timer);
     return seen;
   };
+}
+
+/** Fields of /proc/<pid>/stat after the command's name; null: gone. */
+async function statOf(pid) {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
+  return text === null ? null : text.slice(text.lastIndexOf(')') + 2).split(' ');
+}
+
+/** Processor time so far of the API and of Postgres with all its backends, in milliseconds: unlike times of answers it does not depend on who else is busy. */
+export async function processorMs({ pids, dataDir }) {
+  const ticks = async (pid) => {
+    const stat = await statOf(pid);
+    if (stat === null) return 0;
+    // Of Postgres also that of backends that have ended meanwhile; of the API there are no children.
+    const [user, system, endedUser, endedSystem] = stat.slice(11, 15).map(Number);
+    return 10 * (user + system + endedUser + endedSystem);
+  };
+  const postmaster = (await readFile(join(dataDir, 'postgres/postmaster.pid'), 'utf8')).split('\n')[0];
+  let postgres = await ticks(postmaster);
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name)))
+    if ((await statOf(pid))?.[1] === postmaster) postgres += await ticks(pid);
+  return { api: await ticks(pids.api), postgres };
 }

@@ -34,6 +34,7 @@ import { traceRequests } from './http/request-traces.js';
 import { requireDeclaredAccess } from './http/route-access.js';
 import { recordRoutes } from './http/route-table.js';
 import { type Api, openAiPaths, shortPaths } from './http/routes.js';
+import { sharedSerializers } from './http/serializers.js';
 import { useStrictValidation } from './http/validation.js';
 import { adapterRoutes } from './jobs/adapter-routes.js';
 import { admissionRoutes } from './jobs/admission-routes.js';
@@ -114,6 +115,7 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
     connectionTimeout: 0,
     keepAliveTimeout: 72_000,
     routerOptions: { maxParamLength: 512 },
+    schemaController: { compilersFactory: { buildSerializer: sharedSerializers } },
     return503OnClosing: true,
     trustProxy: options.trustedProxies && options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
     frameworkErrors: (error, request, reply: FastifyReply) => {

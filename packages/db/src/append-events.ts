@@ -13,15 +13,16 @@ export const eventChannel = 'rowsmith_event';
  */
 export async function appendEvents(tx: Transaction, jobId: string, events: readonly NewEvent[]): Promise<void> {
   if (events.length === 0) return;
-  const [row] = await tx.$queryRaw<{ first: number; project_id: string }[]>`
-    UPDATE job SET next_seq = next_seq + ${events.length} WHERE id = ${jobId} RETURNING next_seq - ${events.length} AS first, project_id`;
-  if (!row) throw new Error(`appendEvents: there is no job ${jobId}`);
-  for (const [i, event] of events.entries()) {
-    const id = newId('event', randomBytes);
-    await tx.$executeRaw`
+  const entries = events.map((event) => ({ ...event, id: newId('event', randomBytes), data: event.data ?? {} }));
+  // One round trip: numbering, the rows and the notification, which is sent when the transaction commits.
+  const [row] = await tx.$queryRaw<{ project_id: string }[]>`
+    WITH job AS (UPDATE job SET next_seq = next_seq + ${entries.length} WHERE id = ${jobId} RETURNING next_seq - ${entries.length} AS first, project_id),
+    written AS (
       INSERT INTO event (job_id, seq, id, project_id, level, type, message, data)
-      VALUES (${jobId}, ${row.first + i}, ${id}, ${row.project_id}, ${event.level}::event_level, ${event.type}, ${event.message}, ${jsonb(event.data ?? {})})`;
-    await announceToWebhooks(tx, jobId, row.project_id, id, event);
-  }
-  await tx.$executeRaw`SELECT pg_notify(${eventChannel}, ${jobId})`;
+      SELECT ${jobId}, job.first + e.place - 1, e.value ->> 'id', job.project_id, (e.value ->> 'level')::event_level, e.value ->> 'type', e.value ->> 'message',
+             e.value -> 'data'
+      FROM job, jsonb_array_elements(${jsonb(entries)}) WITH ORDINALITY AS e(value, place) RETURNING 1)
+    SELECT project_id, pg_notify(${eventChannel}, ${jobId})::text AS notified FROM job WHERE (SELECT count(*) FROM written) > 0`;
+  if (!row) throw new Error(`appendEvents: there is no job ${jobId}`);
+  for (const event of entries) await announceToWebhooks(tx, jobId, row.project_id, event.id, event);
 }

@@ -3,12 +3,16 @@ import type { JobStore } from '@rowsmith/core';
 import { finalStatuses } from '@rowsmith/core';
 import { currentTraceparent } from '@rowsmith/telemetry';
 import { appendEvents } from './append-events.js';
-import { type Database, jsonb, type Transaction } from './database.js';
+import type { Database, Transaction } from './database.js';
+import type { Prisma } from './generated/client.js';
 import { dropOldKeys, replayed } from './idempotency.js';
 import { pageOf } from './page.js';
 import { createPauseStore } from './pause-store.js';
 import { requireRoomForJob } from './quota.js';
 import { checkpointRecord, jobRecord, metricPoint, storedEvent } from './records.js';
+
+/** The ports' types are JSON, which their readonly marks hide from Prisma's. */
+const json = (value: object) => value as Prisma.InputJsonObject;
 
 /** Thrown to roll back what the transaction already wrote (the idempotency key). */
 class FileGone extends Error {}
@@ -49,20 +53,24 @@ export function createJobStore(database: Database): JobStore {
         const held = await tx.$queryRaw<unknown[]>`SELECT 1 FROM file WHERE project_id = ${job.projectId} AND id = ANY(${files}) FOR SHARE`;
         if (held.length < files.length) throw new FileGone();
         if (job.autoStart) await requireRoomForJob(tx, job.projectId);
-        await tx.$executeRaw`
-          INSERT INTO job (id, project_id, model, suffix, seed, metadata, training_file, validation_file, hyperparameters, row_sparse, spec, total_steps,
-                           priority, device_class, max_duration_seconds, request, traceparent, status, dispatch_no)
-          VALUES (${job.id}, ${job.projectId}, ${job.model}, ${job.suffix}, ${job.seed}, ${jsonb(job.metadata)}, ${job.trainingFile}, ${job.validationFile},
-                  ${jsonb(job.hyperparameters)}, ${jsonb(job.rowSparse)}, ${jsonb(job.spec)}, ${job.totalSteps},
-                  ${job.priority}, ${job.deviceClass}, ${job.maxDurationSeconds}, ${jsonb(job.request)}, ${traceparent},
-                  ${job.autoStart ? 'queued' : 'paused'}::job_status, ${job.autoStart ? 1 : 0})`;
+        const { autoStart, spec, request, metadata, hyperparameters, rowSparse, ...columns } = job;
+        const row = await tx.job.create({
+          data: {
+            ...columns,
+            traceparent,
+            ...(metadata === null ? {} : { metadata: json(metadata) }),
+            ...{ hyperparameters: json(hyperparameters), rowSparse: json(rowSparse), spec: json(spec), request: json(request) },
+            status: autoStart ? 'queued' : 'paused',
+            dispatchNo: autoStart ? 1 : 0,
+          },
+        });
         await appendEvents(tx, job.id, [
           { level: 'info', type: 'job.created', message: `Created fine-tuning job: ${job.id}` },
           job.autoStart
             ? { level: 'info', type: 'job.queued', message: 'Fine-tuning job is queued' }
             : { level: 'info', type: 'job.paused', message: 'Fine-tuning job waits to be started' },
         ]);
-        return { job: jobRecord(await tx.job.findUniqueOrThrow({ where: { id: job.id } })), replayed: false };
+        return { job: jobRecord(row), replayed: false };
       });
       return create.catch((error: unknown) => {
         if (error instanceof FileGone) return 'file_gone' as const;

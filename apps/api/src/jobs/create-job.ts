@@ -88,6 +88,7 @@ export async function createJob(
   );
   if (created === 'file_gone') throw badRequest('A file of the job was deleted meanwhile.', 'file_not_found', 'training_file');
   if (created === 'other_body') throw reused();
-  deps.onJobCreated();
+  // Nothing to dispatch until it is started.
+  if (created.job.status === 'queued') deps.onJobCreated();
   return created;
 }

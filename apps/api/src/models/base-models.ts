@@ -1,6 +1,6 @@
 /** What the API needs to know of base models; the model store of packages/hf has it. */
 import type { PackedModelIndex } from '@rowsmith/contracts';
-import { listModels } from '@rowsmith/hf';
+import { findModel, listModels } from '@rowsmith/hf';
 
 export type BaseModel = Pick<
   PackedModelIndex,
@@ -13,8 +13,5 @@ export interface BaseModels {
   get(id: string): Promise<BaseModel | null>;
 }
 
-/** Reads the store at every call: models are added while the server runs, and an index is small. */
-export function baseModelsIn(store: string): BaseModels {
-  const list = () => listModels(store);
-  return { list, get: async (id) => (await list()).find((model) => model.id === id) ?? null };
-}
+/** Looks into the store at every call: models are added, replaced and removed while the server runs. What has not changed is not read again. */
+export const baseModelsIn = (store: string): BaseModels => ({ list: () => listModels(store), get: (id) => findModel(store, id) });

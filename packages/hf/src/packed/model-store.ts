@@ -10,9 +10,11 @@ export function modelStore(env: Readonly<Record<string, string | undefined>>): s
   return join(cache, 'models');
 }
 
+const modelId = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
 /** A model id is one path component and stands in URLs and in names of fine-tuned models, so ':' and '/' are out. */
 export function checkModelId(id: string): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(id)) {
+  if (!modelId.test(id)) {
     throw new ModelError(
       'bad_id',
       `model id ${quoted(id)}: use letters, digits, '.', '_' and '-', starting with a letter or digit, at most 128`,
@@ -39,10 +41,37 @@ export async function listModels(store: string): Promise<PackedModelIndex[]> {
   const names = (await exists(store)) ? (await readdir(store)).filter((name) => !name.startsWith('.')).sort() : [];
   const models: PackedModelIndex[] = [];
   for (const name of names) {
-    const index = await readIndex(join(store, name)).catch(() => null);
+    const index = await knownIndex(join(store, name)).catch(() => null);
     if (index?.id === name) models.push(index);
   }
   return models;
+}
+
+/** One packed model; null when the store has none of that id that can be read. */
+export async function findModel(store: string, id: string): Promise<PackedModelIndex | null> {
+  if (!modelId.test(id)) return null;
+  const index = await knownIndex(join(store, id)).catch(() => null);
+  return index?.id === id ? index : null;
+}
+
+interface KnownIndex {
+  readonly version: string;
+  readonly index: PackedModelIndex;
+}
+/** A store holds a handful of models; the bound is for processes that look at many stores. */
+const mostKnown = 256;
+const known = new Map<string, KnownIndex>();
+
+/** Indices are never written in place, so one whose file is the same was parsed already. Whoever gets it must not change it. */
+async function knownIndex(dir: string): Promise<PackedModelIndex> {
+  const { ino, mtimeNs, ctimeNs, size } = await stat(join(dir, 'index.json'), { bigint: true });
+  const version = `${ino} ${mtimeNs} ${ctimeNs} ${size}`;
+  const before = known.get(dir);
+  if (before?.version === version) return before.index;
+  const index = await readIndex(dir);
+  if (known.size >= mostKnown) known.clear();
+  known.set(dir, { version, index });
+  return index;
 }
 
 export async function readIndex(dir: string): Promise<PackedModelIndex> {
