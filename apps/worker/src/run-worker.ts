@@ -1,7 +1,8 @@
 import { hostname } from 'node:os';
 import { createAttemptStore, createWorkerStore, openDatabase } from '@rowsmith/db';
 import { createWakeConsumer } from '@rowsmith/queue';
-import { createWorkerMetrics, type Logger } from '@rowsmith/telemetry';
+import { createWorkerMetrics, type Logger, tracingWanted } from '@rowsmith/telemetry';
+import { confinementOf } from './confinement.js';
 import type { WorkerEnv } from './env.js';
 import { Lifespan } from './lifespan.js';
 import { startMetricsServer } from './metrics-server.js';
@@ -27,6 +28,8 @@ export async function runWorker(env: WorkerEnv, log: Logger, trainerProgram: str
     const attempts = createAttemptStore(database);
     const timing = { heartbeatMs: env.heartbeatMs, stopGraceMs: env.stopGraceMs, trainerSilenceMs: env.trainerSilenceMs, ...fixedTiming };
     const { modelsDir, trainerEnv, trainerNiceness, storage } = env;
+    const confinement = confinementOf({ needsNetwork: storage.driver === 's3' || tracingWanted(trainerEnv) });
+    log.info({ op: 'worker.confinement', kept: confinement.kept, missing: confinement.missing });
     const deps = {
       attempts,
       log,
@@ -34,6 +37,7 @@ export async function runWorker(env: WorkerEnv, log: Logger, trainerProgram: str
       trainerProgram,
       trainerEnv,
       trainerNiceness,
+      trainerWrapper: confinement.wrapper,
       storage,
       modelsDir,
       scratchDir: scratch.dir,

@@ -31,6 +31,8 @@ export interface SupervisorDeps {
   readonly trainerProgram: string;
   readonly trainerEnv: Readonly<Record<string, string>>;
   readonly trainerNiceness: number;
+  /** Of `confinementOf`. */
+  readonly trainerWrapper: readonly string[];
   readonly storage: StorageLocation;
   readonly modelsDir: string;
   /** Scratch space of this worker's trainers; one folder per attempt, removed after it. */
@@ -152,6 +154,7 @@ class Supervision {
       env: { ...this.deps.trainerEnv, TMPDIR: this.#scratch },
       cwd: this.#scratch,
       niceness: this.deps.trainerNiceness,
+      wrapper: this.deps.trainerWrapper,
       onMessage: (message) => {
         this.#lastMessageAt = performance.now();
         this.#measure(message);

@@ -14,7 +14,7 @@ async function start(niceness: number): Promise<TrainerProcess> {
   const program = join(folder, 'program.mjs');
   await writeFile(program, 'process.on("message", () => process.exit(7));');
   return startTrainer({
-    ...{ program, env: { PATH: process.env['PATH'] ?? '' }, cwd: folder, niceness },
+    ...{ program, env: { PATH: process.env['PATH'] ?? '' }, cwd: folder, niceness, wrapper: [] },
     onMessage: () => undefined,
     onInvalid: () => undefined,
   });

@@ -1,5 +1,5 @@
 /** The trainer as a child process: own group, few variables, messages parsed on arrival, dead when its worker is dead. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { getPriority, setPriority } from 'node:os';
 import { FromTrainer, parseAs, type ToTrainer } from '@rowsmith/contracts';
 
@@ -10,6 +10,8 @@ export interface TrainerOptions {
   readonly cwd: string;
   /** 0 to 19: how far it stands back where others want the same cores. */
   readonly niceness: number;
+  /** Programs that become the trainer by exec, each with fewer rights (`confinementOf`). */
+  readonly wrapper: readonly string[];
   /** In order of arrival. */
   readonly onMessage: (message: FromTrainer) => void;
   /** Something arrived that is no message. */
@@ -33,13 +35,8 @@ export interface TrainerProcess {
 
 const keptOutput = 8192;
 
-/** util-linux' setpriv makes the kernel kill the trainer when the worker dies, even by SIGKILL; without it the closing IPC channel does, a step later. */
-const hasParentDeathSignal = (): boolean => spawnSync('setpriv', ['--pdeathsig', 'KILL', 'true'], { stdio: 'ignore' }).status === 0;
-let parentDeathSignal: boolean | undefined;
-
-export function startTrainer({ program, env, cwd, niceness, onMessage, onInvalid }: TrainerOptions): TrainerProcess {
-  parentDeathSignal ??= hasParentDeathSignal();
-  const [command, ...args] = [...(parentDeathSignal ? ['setpriv', '--pdeathsig', 'KILL'] : []), process.execPath, program];
+export function startTrainer({ program, env, cwd, niceness, wrapper, onMessage, onInvalid }: TrainerOptions): TrainerProcess {
+  const [command, ...args] = [...wrapper, process.execPath, program];
   const child = spawn(command as string, args, { cwd, env: { ...env }, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
   standBack(child.pid, niceness);
   child.on('message', (message: unknown) => {
