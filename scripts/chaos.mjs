@@ -3,9 +3,8 @@
  * [--faketime /path/libfaketime.so.1]: breaks a whole installation in every way it knows while jobs run, then judges every job.
  * One JSON line a fault; exit code 1 and the first broken rule when one was broken. Needs the built programs (npx tsc -b).
  */
-import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { runChaos } from '@rowsmith/testkit';
+import { installedFakeTime, runChaos } from '@rowsmith/testkit';
 
 const { values } = parseArgs({
   options: {
@@ -30,10 +29,6 @@ const whole = (name) => {
 if (!['redis', 'postgres'].includes(values.queue)) throw new Error('--queue must be redis or postgres');
 if (!['fs', 's3'].includes(values.storage)) throw new Error('--storage must be fs or s3');
 
-/** Where Debian and Ubuntu put it. */
-const usual = ['/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1', '/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1'].find(
-  (path) => existsSync(path),
-);
 const line = (fields) => process.stdout.write(`${JSON.stringify(fields)}\n`);
 const report = await runChaos({
   ...{ queue: values.queue, storage: values.storage, faults: whole('faults'), seed: whole('seed') },
@@ -42,7 +37,7 @@ const report = await runChaos({
     openJobs: whole('open-jobs'),
     steps: whole('steps'),
     keep: values.keep,
-    fakeTime: values.faketime ?? usual ?? null,
+    fakeTime: values.faketime ?? installedFakeTime(),
   },
   ...(values.seconds ? { seconds: whole('seconds') } : {}),
   ...(values.only ? { only: values.only.split(',') } : {}),
