@@ -118,7 +118,7 @@ export async function inject(
       return { what: { bytes }, healed: wait(fault.holdMs).then(() => rm(path, { force: true })) };
     }
     case 'wipe.queue':
-      await (surroundings.parts.redis ? surroundings.flushRedis() : ledger.wipeQueue());
+      await (surroundings.parts.redis ? untilWhole(() => surroundings.flushRedis()) : ledger.wipeQueue());
       return { what: {}, healed: nothing };
     case 'clock.worker': {
       const file = victim?.worker.clockFile;
