@@ -1,0 +1,50 @@
+/**
+ * Rates of the engine's matrix products at the model's shapes: TensorFlow's own (oneDNN) and what the engine uses, GFLOP/s by use.
+ *   node bench/machine/products.mjs <shapes: JSON list of [out, in, how many]> <tokens>
+ */
+import { openEngine } from '@rowsmith/engine';
+
+const shapes = JSON.parse(process.argv[2]);
+const tokens = Number(process.argv[3]);
+const { ops } = await openEngine();
+const { runtime } = ops;
+const transposed = [{ name: 'transpose_b', type: 3, value: true }];
+const products = {
+  tensorflow: {
+    forward: (x, w) => runtime.execute('MatMul', [x, w], transposed),
+    backward: (g, w) => runtime.execute('MatMul', [g, w]),
+  },
+  engine: { forward: (x, w) => ops.linear(x, w), backward: (g, w) => ops.linearBackward(g, w) },
+};
+
+/** The best of five: other programs can only slow it down. */
+function rate(product, backward) {
+  let [seconds, flops] = [0, 0];
+  for (const [out, width, count] of shapes)
+    runtime.scope(() => {
+      const filled = (rows, columns) =>
+        runtime.upload(
+          Float32Array.from({ length: rows * columns }, (_, i) => ((i * 2654435761) % 1000) / 1000 - 0.5),
+          [rows, columns],
+          'f32',
+        );
+      const w = filled(out, width);
+      const x = filled(tokens, backward ? out : width);
+      let least = Number.POSITIVE_INFINITY;
+      for (let round = 0; round < 6; round++)
+        runtime.scope(() => {
+          const began = performance.now();
+          product(x, w);
+          if (round > 0) least = Math.min(least, (performance.now() - began) / 1000);
+        });
+      seconds += count * least;
+      flops += 2 * count * tokens * out * width;
+    });
+  return flops / seconds / 1e9;
+}
+
+const rates = Object.entries(products).map(([name, { forward, backward }]) => [
+  name,
+  { forward: rate(forward, false), backward: rate(backward, true) },
+]);
+console.log(JSON.stringify(Object.fromEntries(rates)));
