@@ -51,17 +51,17 @@ struct View {
 namespace gemm {
 
 #if defined(__AVX512F__)
-constexpr int kRows = 12, kVectors = 2;
+constexpr int kRows = 6, kVectors = 4;  // 24 of 32 registers hold sums
 #else
-constexpr int kRows = 6, kVectors = 2;
+constexpr int kRows = 6, kVectors = 2;  // 12 of 16
 #endif
 constexpr int kColumns = kVectors * kLanes;
-constexpr int kDeep = 384;                // units of K in a panel
-constexpr int kPanelBlock = 10;           // panels of A that a task works on: they stay in L2
-constexpr int kGroup = 16;                // panels of B of a task
-constexpr int kColumnBlock = 48 * kColumns;  // columns of B packed at a time: they stay in L3
-constexpr int kMostRows = 2048;           // rows of A packed at a time,
-constexpr int kMostDeep = 8 * kDeep;      // and units of K
+constexpr int kDeep = 768;                   // units of K in a panel
+constexpr int kPanelBlock = 16;              // panels of A that a task works on: they stay in L2
+constexpr int kGroup = 8;                    // panels of B of a task
+constexpr int kColumnBlock = 24 * kColumns;  // columns of B packed at a time: they stay in L3
+constexpr int kMostRows = 2048;              // rows of A packed at a time,
+constexpr int kMostDeep = 4 * kDeep;         // and units of K
 
 template <typename Unit>
 inline auto loadUnits(const Unit* p) {
@@ -76,11 +76,10 @@ inline void tile(const typename Arithmetic::Unit* a, const typename Arithmetic::
   for (int i = 0; i < kRows; ++i)
     for (int j = 0; j < kVectors; ++j) sum[i][j] = Vec{};
   for (int k = 0; k < depth; ++k) {
-    const auto b0 = loadUnits(b + k * kColumns), b1 = loadUnits(b + k * kColumns + kLanes);
-    for (int i = 0; i < kRows; ++i) {
-      sum[i][0] = Arithmetic::step(sum[i][0], a[k * kRows + i], b0);
-      sum[i][1] = Arithmetic::step(sum[i][1], a[k * kRows + i], b1);
-    }
+    decltype(loadUnits(b)) columns[kVectors];
+    for (int j = 0; j < kVectors; ++j) columns[j] = loadUnits(b + k * kColumns + j * kLanes);
+    for (int i = 0; i < kRows; ++i)
+      for (int j = 0; j < kVectors; ++j) sum[i][j] = Arithmetic::step(sum[i][j], a[k * kRows + i], columns[j]);
   }
   for (int i = 0; i < kRows; ++i)
     for (int j = 0; j < kVectors; ++j) {
