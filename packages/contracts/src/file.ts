@@ -20,6 +20,7 @@ export type FileObject = Static<typeof FileObject>;
 /** What was found in a file while it was taken in. */
 export const FileFindings = Type.Object({
   shape: nullable(Type.String({ description: 'of the first line that has one' })),
+  shape_line: Type.Optional(nullable(Type.Integer({ description: 'that line; not there for files from before it was kept' }))),
   compression: nullable(Type.Literal('gzip', { description: 'how it was sent; it is stored as plain JSON lines' })),
   bytes: Type.Integer({ description: 'as stored' }),
   lines: Type.Integer({ description: 'seen, blank and bad ones included' }),

@@ -51,11 +51,13 @@ export interface FileRecord {
   readonly examples: number | null;
   /** Lines that cannot. */
   readonly badLines: number;
+  /** Kind of its rows; null for results. */
+  readonly shape: string | null;
   readonly createdAt: Date;
   readonly expiresAt: Date | null;
 }
 
-export interface NewFile extends Omit<FileRecord, 'createdAt' | 'expiresAt' | 'badLines'> {
+export interface NewFile extends Omit<FileRecord, 'createdAt' | 'expiresAt' | 'badLines' | 'shape'> {
   /** What was found in it; null for results. */
   readonly findings: FileFindings | null;
   /** Seconds until it expires; null: never. */
@@ -209,6 +211,8 @@ export interface CheckpointRecord {
   readonly createdAt: Date;
   /** Why later attempts pass it by; null: they do not. */
   readonly quarantineReason: string | null;
+  /** Retention has deleted its objects since; null: they are there. */
+  readonly removedAt: Date | null;
 }
 
 /** Jobs as the API sees them; every method takes the project, so that a foreign id is the same as none. */
@@ -249,7 +253,7 @@ export interface JobStore {
   /** 'no_cursor': `after` is no checkpoint of the job. */
   /** By its own id. */
   checkpoint(projectId: ProjectId, checkpointId: string): Promise<CheckpointRecord | null>;
-  checkpoints(projectId: ProjectId, id: string, page: Page): Promise<PageOf<CheckpointRecord> | 'no_cursor' | null>;
+  checkpoints(projectId: ProjectId, id: string, page: Page, which?: 'all' | 'kept'): Promise<PageOf<CheckpointRecord> | 'no_cursor' | null>;
   /** Not when the model was deleted. */
   succeededByModel(projectId: ProjectId, fineTunedModel: string): Promise<JobRecord | null>;
   /** The job keeps its record and its adapter; the model is no longer listed or found. false: there is none of that name. */
@@ -309,11 +313,13 @@ export interface AttemptStore {
   paused(jobId: string, epoch: number): Promise<Fenced>;
   /** A damaged checkpoint: no later attempt looks at it again, its objects stay for somebody to look at. */
   quarantine(jobId: string, epoch: number, manifestKey: string, reason: string): Promise<Fenced>;
+  /** Its objects are deleted: no later attempt and no user is offered it. */
+  checkpointRemoved(jobId: string, epoch: number, manifestKey: string): Promise<Fenced>;
 }
 export interface Attempt {
   readonly job: JobRecord;
   readonly epoch: number;
-  /** Newest first, without those in quarantine. */
+  /** Newest first, without those in quarantine and those that retention has deleted. */
   readonly checkpoints: readonly CheckpointRecord[];
   /** What earlier attempts left of the time that the job may run; null: no limit. */
   readonly remainingMs: number | null;

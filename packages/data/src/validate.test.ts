@@ -39,6 +39,7 @@ test('good files of the three shapes', async () => {
       errors: [],
       errorCount: 0,
       badLines: 0,
+      shapeLine: 1,
       warnings: [],
     });
   }

@@ -20,6 +20,8 @@ export interface LineError extends LineFault {
 export interface ValidationReport {
   /** Of the first line that has one; null when none has. */
   readonly shape: RowShape | null;
+  /** That line, from 1; null when there is none. */
+  readonly shapeLine: number | null;
   /** Lines that can be trained on. */
   readonly examples: number;
   readonly bytes: number;
@@ -119,7 +121,19 @@ class Tally {
     const warnings = blanks > 0 && blanks < lines ? [`${blanks} blank line${blanks === 1 ? ' was' : 's were'} skipped`] : [];
     if (!seen.complete) warnings.push('duplicates were looked for among the first lines only; there may be more');
     const shape = this.first?.shape ?? null;
-    return { shape, examples, bytes, lines, errors, errorCount, badLines, blankLines: blanks, duplicates, warnings };
+    return {
+      shape,
+      shapeLine: this.first?.line ?? null,
+      examples,
+      bytes,
+      lines,
+      errors,
+      errorCount,
+      badLines,
+      blankLines: blanks,
+      duplicates,
+      warnings,
+    };
   }
 
   private refuse(line: number, faults: readonly LineFault[]): void {

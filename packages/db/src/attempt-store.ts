@@ -33,7 +33,7 @@ export function createAttemptStore(database: Database): AttemptStore {
         ]);
         const job = await tx.job.findUniqueOrThrow({ where: { id: jobId } });
         const checkpoints = await tx.checkpoint.findMany({
-          where: { jobId, quarantinedAt: null },
+          where: { jobId, quarantinedAt: null, removedAt: null },
           orderBy: [{ step: 'desc' }, { epoch: 'desc' }],
         });
         return {
@@ -188,6 +188,17 @@ export function createAttemptStore(database: Database): AttemptStore {
           await pauseJob(tx, jobId);
         }),
       );
+    },
+
+    async checkpointRemoved(jobId, epoch, manifestKey) {
+      // Not `fenced`: the newest attempt may say so after its result stands.
+      const [own] = await prisma.$queryRaw<{ epoch: number }[]>`
+        WITH own AS (SELECT epoch FROM job WHERE id = ${jobId} AND epoch = ${epoch}),
+        marked AS (
+          UPDATE checkpoint SET removed_at = clock_timestamp()
+          WHERE job_id = ${jobId} AND manifest_key = ${manifestKey} AND removed_at IS NULL AND EXISTS (SELECT 1 FROM own))
+        SELECT epoch FROM own`;
+      return own ? 'ok' : 'fenced';
     },
 
     async quarantine(jobId, epoch, manifestKey, reason) {

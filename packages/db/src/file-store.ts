@@ -13,7 +13,7 @@ export async function insertFile(tx: Transaction, file: NewFile, upload?: string
   const { purpose, bytes, findings, lifeSeconds, ...rest } = file;
   const { id } = rest;
   if (purpose === 'fine-tune') await requireStorage(tx, file.projectId, bytes, upload);
-  const report = findings === null ? {} : { report: findings, badLines: findings.bad_lines };
+  const report = findings === null ? {} : { report: findings, badLines: findings.bad_lines, shape: findings.shape };
   await tx.file.create({ data: { ...rest, ...report, bytes: BigInt(bytes), purpose: filePurposeColumn[purpose] }, omit });
   if (lifeSeconds !== null)
     await tx.$executeRaw`UPDATE file SET expires_at = created_at + ${lifeSeconds} * interval '1 second' WHERE id = ${id}`;

@@ -165,14 +165,15 @@ export function createJobStore(database: Database): JobStore {
       return row && checkpointRecord(row);
     },
 
-    async checkpoints(projectId, id, page) {
+    async checkpoints(projectId, id, page, which = 'all') {
       if (!(await exists(projectId, id))) return null;
       const after = page.after === undefined ? null : await prisma.checkpoint.findFirst({ where: { jobId: id, id: page.after } });
       if (after === null && page.after !== undefined) return 'no_cursor';
       return pageOf(
         page,
         after,
-        ({ where, ...rest }) => prisma.checkpoint.findMany({ where: { AND: [{ jobId: id }, where] }, ...rest }),
+        ({ where, ...rest }) =>
+          prisma.checkpoint.findMany({ where: { AND: [{ jobId: id, ...(which === 'kept' ? { removedAt: null } : {}) }, where] }, ...rest }),
         checkpointRecord,
       );
     },

@@ -28,6 +28,7 @@ export const fileRecord = (row: Omit<File, 'report'>): FileRecord => ({
   key: row.key,
   examples: row.examples,
   badLines: row.badLines,
+  shape: row.shape,
   createdAt: row.createdAt,
   expiresAt: row.expiresAt,
 });
@@ -86,6 +87,7 @@ export const checkpointRecord = (row: Checkpoint): CheckpointRecord => ({
   metrics: row.metrics as CheckpointMetrics,
   createdAt: row.createdAt,
   quarantineReason: row.quarantinedAt === null ? null : (row.quarantineReason ?? ''),
+  removedAt: row.removedAt,
 });
 
 export const metricPoint = (row: Metric): MetricPoint => ({

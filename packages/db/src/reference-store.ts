@@ -3,7 +3,7 @@ import type { Database } from './database.js';
 
 /**
  * Needed are: the content of files and of upload parts; whatever the specification of a job names that has not ended; below `jobs/<job>/e<epoch>/` everything of the attempt that
- * may still write (the newest one of a job that has not ended), of the attempt that made the adapter, and the folder of every checkpoint in the tables.
+ * may still write (the newest one of a job that has not ended), of the attempt that made the adapter, and the folder of every checkpoint that retention has not deleted.
  * What says which rows a job chose and by which scores is needed as long as the job is there: another one may ask for them.
  */
 export function createReferenceStore({ prisma }: Database): ReferenceStore {
@@ -21,7 +21,7 @@ export function createReferenceStore({ prisma }: Database): ReferenceStore {
               split_part(k.key, '/', 3) = 'e' || j.epoch AND (j.status = 'succeeded' OR NOT j.status = ANY (${finalStatuses}::job_status[]))
               OR split_part(k.key, '/', 3) = split_part(j.adapter_manifest_key, '/', 3)
               OR k.key IN ('jobs/' || j.id || '/scores.json', 'jobs/' || j.id || '/selection.json')
-              OR EXISTS (SELECT 1 FROM checkpoint c WHERE c.job_id = j.id AND starts_with(k.key, regexp_replace(c.manifest_key, '[^/]*$', ''))))))`;
+              OR EXISTS (SELECT 1 FROM checkpoint c WHERE c.job_id = j.id AND c.removed_at IS NULL AND starts_with(k.key, regexp_replace(c.manifest_key, '[^/]*$', ''))))))`;
       const found = new Set(rows.map(({ key }) => key));
       return keys.filter((key) => found.has(key));
     },

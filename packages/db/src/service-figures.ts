@@ -22,7 +22,7 @@ export async function serviceFigures({ prisma, pool }: Database, aliveMs: number
       SELECT GREATEST(0, COALESCE(max(extract(epoch FROM clock_timestamp() - heartbeat_at)), 0))::float8 AS age
       FROM job WHERE status = ANY (${[...heldStatuses]}::job_status[])`,
     prisma.$queryRaw<{ usable: number; quarantined: number }[]>`
-      SELECT count(*) FILTER (WHERE quarantined_at IS NULL)::int AS usable, count(*) FILTER (WHERE quarantined_at IS NOT NULL)::int AS quarantined FROM checkpoint`,
+      SELECT count(*) FILTER (WHERE quarantined_at IS NULL)::int AS usable, count(*) FILTER (WHERE quarantined_at IS NOT NULL)::int AS quarantined FROM checkpoint WHERE removed_at IS NULL`,
     prisma.$queryRaw<{ due: number; waiting: number; givenUp: number }[]>`
       SELECT count(*) FILTER (WHERE given_up_at IS NULL AND next_attempt_at <= clock_timestamp())::int AS due,
              count(*) FILTER (WHERE given_up_at IS NULL AND next_attempt_at > clock_timestamp())::int AS waiting,

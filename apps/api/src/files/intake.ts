@@ -36,6 +36,7 @@ async function* limited(source: AsyncIterable<Uint8Array>, most: number): AsyncG
 
 const findingsOf = (report: ValidationReport, compression: FileFindings['compression']): FileFindings => ({
   shape: report.shape,
+  shape_line: report.shapeLine,
   compression,
   bytes: report.bytes,
   lines: report.lines,

@@ -7,10 +7,11 @@ import { badRequest, notFound } from '../http/api-error.js';
 import type { BaseModel, BaseModels } from '../models/base-models.js';
 import { filesOf, type JobFiles } from './job-files.js';
 import { reusedRowsOf } from './reuse-rows.js';
+import { checkRowKinds } from './row-kinds.js';
 import { warmStartOf } from './warm-start.js';
 
 export interface AdmissionDeps {
-  readonly files: Pick<FileStore, 'get'>;
+  readonly files: Pick<FileStore, 'get' | 'findings'>;
   readonly models: Pick<BaseModels, 'get'>;
   readonly jobs: Pick<JobStore, 'get' | 'checkpoint'>;
   readonly objects: Pick<ObjectStore, 'getBytes'>;
@@ -69,6 +70,7 @@ export async function admitJob(deps: AdmissionDeps, projectId: ProjectId, body: 
   }
   checkIntegrations(body.integrations ?? [], deps.trackers);
   const { training, validation } = await filesOf(deps.files, projectId, body);
+  await checkRowKinds(deps.files, projectId, model, { training, validation });
   const split = body.validation_split ?? null;
   // As the trainer does it: of every file a part is held out, and the weight is that of the rest.
   const counts = training.map(({ file, weight }) => {

@@ -80,3 +80,36 @@ test('a file with a bad label is refused line by line', async () => {
   expect(answer.statusCode).toBe(400);
   expect(answer.json().error.message).toContain('Line 5: label: must be text or an integer');
 });
+
+test('rows of the other kind are refused before anything is queued, with file, line and field', async () => {
+  const chatRows = ['', '{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"ho"}]}', ''].join('\n');
+  const form = formOf([
+    { name: 'purpose', content: 'fine-tune' },
+    { name: 'file', filename: 'chat.jsonl', content: chatRows },
+  ]);
+  const headers = { ...api.headers(), ...form.headers };
+  const chat = (await api.app.inject({ method: 'POST', url: '/files', headers, payload: form.body })).json<{ id: string }>().id;
+  const refused = async (payload: object, url = '/jobs') => {
+    const answer = await api.app.inject({ method: 'POST', url, headers: api.headers(), payload });
+    const { error } = answer.json<{ error: { param: string; code: string; message: string } }>();
+    return { status: answer.statusCode, code: error.code, param: error.param, message: error.message };
+  };
+  const toClassifier = { model: 'bert', row_sparse: { rows: 4 } };
+  expect(await refused({ ...toClassifier, training_file: chat })).toEqual({
+    ...{ status: 400, code: 'invalid_training_file', param: 'training_file' },
+    message: `File ${chat} (chat.jsonl), line 2: a row with the field 'messages' and no 'label'. bert is a classifier: its rows are {"text", "label"}, with "text_pair" for two texts.`,
+  });
+  expect(await refused({ ...toClassifier, training_files: [{ file: trainingFile }, { file: chat }] })).toMatchObject({
+    ...{ status: 400, param: 'training_files[1].file' },
+  });
+  expect(await refused({ ...toClassifier, training_file: trainingFile, validation_file: chat })).toMatchObject({
+    ...{ status: 400, code: 'invalid_validation_file', param: 'validation_file' },
+  });
+  expect(await refused({ model: api.modelId, training_file: trainingFile }, '/jobs/estimate')).toEqual({
+    ...{ status: 400, code: 'invalid_training_file', param: 'training_file' },
+    message: `File ${trainingFile} (rows.jsonl), line 1: a row with the field 'label', which trains a classifier. ${api.modelId} writes text: its rows have "messages", "prompt" and "completion", or "text".`,
+  });
+  expect((await api.app.inject({ method: 'GET', url: '/jobs', headers: api.headers() })).json<{ data: JobObject[] }>().data).toHaveLength(
+    1,
+  );
+});

@@ -13077,6 +13077,7 @@ export interface components {
             object: "file.report";
             file_id: string;
             shape: string | null;
+            shape_line?: number | null;
             compression: "gzip" | null;
             /** @description as stored */
             bytes: number;
