@@ -9,6 +9,7 @@ export type QueueBackend = { readonly redisUrl: string } | { readonly databaseUr
 export const queueName = (deviceClass: string): string => `train.${deviceClass}`;
 /** Connections of a process to Postgres: BullMQ's own pool, beside the one of the tables. */
 const poolSize = 4;
+const retryMs = 200;
 const postgres = withBackend(createPostgresBackend);
 
 interface Wake {
@@ -155,4 +156,32 @@ export async function waitForBackend(backend: QueueBackend, signal: AbortSignal,
       cause: last,
     },
   );
+}
+
+interface Readied {
+  waitUntilReady(): Promise<void>;
+}
+
+/**
+ * What `make` makes, once it is ready; made anew when the server went away between our look and its own: what BullMQ made then stays useless on Postgres, and a
+ * process that starts in that moment must not end for it. Rejects when `signal` ends first.
+ */
+export async function untilReady<T extends Readied>(
+  backend: QueueBackend,
+  signal: AbortSignal,
+  make: () => T,
+  discard: (made: T) => Promise<void>,
+): Promise<T> {
+  for (;;) {
+    await waitForBackend(backend, signal);
+    const made = make();
+    try {
+      await made.waitUntilReady();
+      return made;
+    } catch (error) {
+      await discard(made).catch(() => undefined);
+      if (signal.aborted) throw error;
+      await setTimeout(retryMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
 }

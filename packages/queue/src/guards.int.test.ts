@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { freePort, startFaultProxy, startPostgres, startRedis, type TestPostgres, type TestRedis } from '@rowsmith/testkit';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type QueueBackend, QueueUnavailableError, queueName } from './backend.js';
+import { openQueue, type QueueBackend, QueueUnavailableError, queueName, untilReady } from './backend.js';
 import { type ClockSkewError, clockSkew } from './clock.js';
 import { createWakeConsumer } from './wake-consumer.js';
 import { createWakeQueue } from './wake-queue.js';
@@ -59,6 +59,35 @@ describe.each<[string, () => Promise<QueueBackend>]>([
     await queue.wake('ftjob-late', 1, { deviceClasses: ['late'] });
     await first;
     await consumer.close();
+    await queue.close();
+    await server.stop();
+  });
+
+  test('guard 1: a server that goes away between the first look and the queue’s own is waited for', async () => {
+    const backend = await open();
+    const server = await startFaultProxy(portOf(backend));
+    const late = elsewhere(backend, server.port);
+    let made = 0;
+    const make = () => {
+      const queue = openQueue(late, queueName('between'), () => undefined);
+      made += 1;
+      if (made > 1) return queue;
+      const waitUntilReady = async () => {
+        server.refuse(true);
+        const ready = queue.waitUntilReady();
+        ready.catch(() => undefined);
+        // Refused by now: its connection began before this one.
+        await expect(clockSkew(late, Date.now)).rejects.toThrow();
+        server.refuse(false);
+        await ready;
+      };
+      return { ...queue, waitUntilReady };
+    };
+    const queue = await untilReady(late, AbortSignal.timeout(30_000), make, (broken) => broken.close());
+    await queue.add('ftjob-between', { jobId: 'between-1', priority: 50, removeOnComplete: true, removeOnFail: true });
+    expect(await queue.countWaiting()).toBe(1);
+    // Redis' client connects again by itself; what BullMQ made on Postgres is of no use any more.
+    expect(made).toBe('redisUrl' in backend ? 1 : 2);
     await queue.close();
     await server.stop();
   });

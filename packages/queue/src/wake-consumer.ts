@@ -1,6 +1,15 @@
 import { setTimeout } from 'node:timers/promises';
 import type { WakeConsumer, WakeHandler } from '@rowsmith/core';
-import { type OpenWorker, openWorker, type QueueBackend, queueName, type WorkerTiming, waitForBackend } from './backend.js';
+import {
+  type OpenWorker,
+  openWorker,
+  type QueueBackend,
+  queueName,
+  untilReady,
+  type WorkerHandlers,
+  type WorkerTiming,
+  waitForBackend,
+} from './backend.js';
 import { ClockSkewError, clockSkew, endSkewMs, refuseSkewMs } from './clock.js';
 import type { QueueOptions } from './wake-queue.js';
 
@@ -28,13 +37,13 @@ export async function createWakeConsumer(
   options: WakeConsumerOptions = {},
 ): Promise<WakeConsumer> {
   const { timing = productionTiming, clock = Date.now, onError = () => undefined } = options;
-  await waitForBackend(backend, options.signal ?? AbortSignal.timeout(60_000));
-  const skewMs = await clockSkew(backend, clock);
+  const signal = options.signal ?? AbortSignal.timeout(60_000);
+  const skewMs = await firstSkew(backend, clock, signal);
   if (Math.abs(skewMs) > refuseSkewMs) throw new ClockSkewError(skewMs);
   const running = new Map<string, AbortController>();
   const inHand = new Set<Promise<void>>();
   const watch: { refused: number | null } = { refused: null };
-  const worker = openWorker(backend, queueName(options.deviceClass ?? 'cpu'), timing, {
+  const handlers: WorkerHandlers = {
     async message(jobId, messageId) {
       // A fetch that was waiting when the worker paused still brings one. It is announced again, like whatever fails.
       if (watch.refused !== null) throw new ClockSkewError(watch.refused);
@@ -57,13 +66,12 @@ export async function createWakeConsumer(
     locksLost(messageIds) {
       for (const id of messageIds) running.get(id)?.abort(new Error('the lock on the wake-up was lost'));
     },
-  });
-  try {
-    await worker.waitUntilReady();
-  } catch (error) {
-    await worker.close(true).catch(() => undefined);
-    throw error;
-  }
+  };
+  const worker = await untilReady(
+    ...([backend, signal] as const),
+    () => openWorker(backend, queueName(options.deviceClass ?? 'cpu'), timing, handlers),
+    (made) => made.close(true),
+  );
   const stopWatching = watchClock(
     worker,
     watch,
@@ -88,6 +96,18 @@ export async function createWakeConsumer(
       closed.catch(() => undefined);
     },
   };
+}
+
+/** The server may go away between two questions. */
+async function firstSkew(backend: QueueBackend, clock: () => number, signal: AbortSignal): Promise<number> {
+  for (;;) {
+    await waitForBackend(backend, signal);
+    try {
+      return await clockSkew(backend, clock);
+    } catch (error) {
+      if (signal.aborted) throw error;
+    }
+  }
 }
 
 /** Takes no messages while the clock is off, and ends the worker when it is far off. A server that does not answer tells nothing. */

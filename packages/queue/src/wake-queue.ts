@@ -1,5 +1,5 @@
 import type { WakeQueue } from '@rowsmith/core';
-import { type OpenQueue, openQueue, type QueueBackend, queueName, waitForBackend } from './backend.js';
+import { type OpenQueue, openQueue, type QueueBackend, queueName, untilReady } from './backend.js';
 import { removeFutureSweeps } from './clock.js';
 
 /** BullMQ's runs from 1, the first; messages without one run before all that have one, so every message has one. */
@@ -24,7 +24,11 @@ export async function createWakeQueue(backend: QueueBackend, options: WakeQueueO
   const queueOf = (deviceClass: string, signal: AbortSignal): Promise<OpenQueue> => {
     const known = open.get(deviceClass);
     if (known !== undefined) return known;
-    const opening = openReady(backend, queueName(deviceClass), signal, onError);
+    const opening = untilReady(
+      ...([backend, signal] as const),
+      () => openQueue(backend, queueName(deviceClass), onError),
+      (queue) => queue.close(),
+    );
     open.set(deviceClass, opening);
     // One that never became ready never will: the next call begins anew.
     opening.catch(() => open.delete(deviceClass));
@@ -57,17 +61,4 @@ export async function createWakeQueue(backend: QueueBackend, options: WakeQueueO
       for (const queue of await Promise.allSettled(open.values())) if (queue.status === 'fulfilled') await queue.value.close();
     },
   };
-}
-
-/** Ready, or nothing: what BullMQ made while the server was away stays useless on Postgres. */
-async function openReady(backend: QueueBackend, name: string, signal: AbortSignal, onError: (error: Error) => void): Promise<OpenQueue> {
-  await waitForBackend(backend, signal);
-  const queue = openQueue(backend, name, onError);
-  try {
-    await queue.waitUntilReady();
-  } catch (error) {
-    await queue.close().catch(() => undefined);
-    throw error;
-  }
-  return queue;
 }
