@@ -1,22 +1,24 @@
 import type { DecoderConfig } from '@rowsmith/contracts';
 import { tokensOf } from '../generate/tokens.js';
+import { DecoderGraphs } from '../graph/decoder-graphs.js';
+import type { Execution } from '../graph/execution.js';
 import type { StockOps } from '../ops/stock-ops.js';
 import type { Quantization } from '../quant/formats.js';
 import type { Handle } from '../runtime/handle.js';
 import { checkIds, checkLength, checkPlan, labelledRows } from './batch.js';
 import type { Batch, CausalLM, GenerateOptions, LinearInfo, LossSums, RowPlan } from './causal-lm.js';
 import { checkConfig, decoderConfigOf } from './check-config.js';
-import { embedTokens, headOf, logitsOf } from './embedding.js';
-import { type LayerActivations, layerForward, layerWeights } from './layer.js';
-import { type LayerRows, layerBackward } from './layer-backward.js';
+import { decoderInputs, uploadInputs } from './decoder-inputs.js';
+import { DecoderPass } from './decoder-pass.js';
+import { logitsOf } from './embedding.js';
+import { layerWeights } from './layer.js';
 import { layerInputs } from './layer-inputs.js';
 import { linearsOf } from './layout.js';
 import { LinearAccess } from './linear-access.js';
 import { partsOf } from './parts.js';
-import { type LayerPositions, RopeTables } from './rope-tables.js';
-import { segmentsOf } from './segments.js';
+import { RopeTables } from './rope-tables.js';
 import { type Shift, shiftedWeights } from './shifted-weights.js';
-import { type UpdateDropout, UpdatePath } from './update-path.js';
+import type { UpdateDropout } from './update-path.js';
 import { loadWeights, type ModelSource, type ModelWeights } from './weights.js';
 
 export interface CausalLMOptions {
@@ -26,6 +28,8 @@ export interface CausalLMOptions {
   readonly memory?: 'fast' | 'low';
   /** Holds the linears' matrices in 4 or 8 bits; rows and columns that are written stay exact. Absent: as they are. */
   readonly quantization?: Quantization | undefined;
+  /** graph: losses and gradients by recorded graphs (packages/engine README); eager (default): operator by operator. */
+  readonly execution?: Execution;
 }
 
 /** A decoder, described by its config, with a hand-written backward pass for selected rows. Throws EngineError `invalid_model`, `invalid_rows`. */
@@ -35,23 +39,35 @@ export function createCausalLM(ops: StockOps, source: ModelSource, options: Caus
   const rowTensors = options.rowTensors ?? [
     ...new Set(linearsOf(config).flatMap(({ tensor, bias }) => (bias ? [tensor, bias] : [tensor]))),
   ];
-  return new Decoder(ops, loadWeights(ops, source, rowTensors, options.quantization), options.memory ?? 'fast');
+  return new Decoder(
+    ops,
+    loadWeights(ops, source, rowTensors, options.quantization),
+    options.memory ?? 'fast',
+    options.execution ?? 'eager',
+  );
 }
 
 class Decoder extends LinearAccess implements CausalLM {
   readonly config: DecoderConfig;
   readonly linears: readonly LinearInfo[];
   readonly #rope: RopeTables;
+  readonly #pass: DecoderPass;
+  /** Absent: operator by operator. */
+  readonly graphs: DecoderGraphs | undefined;
 
   constructor(
     ops: StockOps,
     protected override readonly weights: ModelWeights,
-    private readonly memory: 'fast' | 'low',
+    memory: 'fast' | 'low',
+    execution: Execution,
   ) {
     super(ops, weights);
     this.config = weights.config;
     this.linears = linearsOf(weights.config);
     this.#rope = new RopeTables(ops.runtime, ops, weights.config);
+    this.#pass = new DecoderPass(ops, weights, this.#rope, memory);
+    if (execution === 'graph' && !this.quantization)
+      this.graphs = new DecoderGraphs(ops.runtime, this.#pass, this.#rope, weights.config.max_position_embeddings);
   }
 
   loss(batch: Batch): LossSums {
@@ -66,7 +82,9 @@ class Decoder extends LinearAccess implements CausalLM {
     checkIds(batch.ids, this.config);
     const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
     runtime.scope(() => {
-      this.#forward(batch.ids, batch.size, batch.length, this.#positions(batch), (layer, activations) => {
+      const inputs = decoderInputs(batch, { rows: new Int32Array(0), labels: new Int32Array(0) }, 1, this.config);
+      const tensors = uploadInputs(runtime, inputs);
+      this.#pass.forward(tensors.ids, batch, this.#pass.positions(inputs, tensors), (layer, activations) => {
         for (const { targets, input } of layerInputs(
           ops,
           layerWeights(this.weights, layer),
@@ -100,15 +118,12 @@ class Decoder extends LinearAccess implements CausalLM {
   #loss(batch: Batch, weights: ModelWeights): LossSums {
     const labelled = labelledRows(batch, this.config);
     if (labelled.rows.length === 0) return { lossSum: 0, correct: 0, labelled: 0 };
-    const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
+    const { runtime } = this.ops;
+    const inputs = decoderInputs(batch, labelled, 1, this.config);
     return runtime.scope(() => {
-      const at = this.#positions(batch);
-      const x = this.#forward(batch.ids, batch.size, batch.length, at, () => undefined, weights);
-      const hidden = ops.rmsNorm(ops.gatherRows(x, this.#ids(labelled.rows)), this.weights.get('final_norm'), this.config.norm_eps);
-      return this.#sums(
-        ops.crossEntropyForward(hidden, this.#head(), this.#ids(labelled.labels), this.config.logit_softcap),
-        labelled.labels,
-      );
+      const inGraph = weights === this.weights ? this.graphs : undefined;
+      const entropy = inGraph ? inGraph.loss(inputs) : this.#pass.loss(inputs, uploadInputs(runtime, inputs), weights);
+      return this.#sums(entropy, labelled.labels);
     });
   }
 
@@ -126,7 +141,7 @@ class Decoder extends LinearAccess implements CausalLM {
     batch: Batch,
     plan: RowPlan,
     scale: number,
-    visit?: (key: string, gradient: Handle) => void,
+    visit?: (key: string, gradient: Handle) => unknown,
     dropout?: UpdateDropout,
   ): LossSums & { readonly grads: ReadonlyMap<string, Handle> } {
     checkPlan(plan, this.config);
@@ -138,46 +153,16 @@ class Decoder extends LinearAccess implements CausalLM {
         if (!visit) for (const { key, ids, width } of plan.modules.flatMap(partsOf)) grads.set(key, keep(ops.zeros([ids.length, width])));
         return { lossSum: 0, correct: 0, labelled: 0, grads };
       }
-      const lowest = Math.min(this.config.n_layers, ...plan.modules.map(({ layer }) => layer));
-      const saved = new Map<number, LayerActivations | Handle>();
-      const at = this.#positions(batch);
-      const pathOf = (layer: number) => (dropout ? new UpdatePath(runtime, ops, rowsOfLayer(plan, layer), dropout) : undefined);
-      const keepOf = (layer: number, activations: LayerActivations) => {
-        if (layer < lowest) return undefined;
-        const kept = this.memory === 'fast' ? activations : activations.x;
-        saved.set(layer, kept);
-        return this.memory === 'fast' ? Object.values(activations) : [activations.x];
-      };
-      const x = this.#forward(batch.ids, batch.size, batch.length, at, keepOf, this.weights, pathOf);
-      const rowIds = this.#ids(labelled.rows);
-      const rows = ops.gatherRows(x, rowIds);
-      const finalNorm = this.weights.get('final_norm');
-      const hidden = ops.rmsNorm(rows, finalNorm, this.config.norm_eps);
-      const entropy = ops.crossEntropy(hidden, this.#head(), this.#ids(labelled.labels), this.config.logit_softcap);
-      const sums = this.#sums(entropy, labelled.labels);
-      const dRows = ops.rmsNormBackward(ops.scale(entropy.dHidden, scale), rows, finalNorm, this.config.norm_eps).dx;
-      let dy = ops.scatterRows(dRows, rowIds, batch.size * batch.length);
-      runtime.release(x);
-      for (let layer = this.config.n_layers - 1; layer >= lowest; layer--) {
-        const kept = saved.get(layer) as LayerActivations | Handle;
-        const dx = runtime.scope((keepLayer) => {
-          const w = layerWeights(this.weights, layer);
-          const path = pathOf(layer);
-          const context = { runtime, ops, config: this.config, batch: batch.size, length: batch.length, at: at(layer), path };
-          const activations =
-            'id' in kept ? layerForward(ops, w, this.config, kept, batch.size, batch.length, context.at, path).saved : kept;
-          const result = layerBackward(context, w, activations, dy, rowsOfLayer(plan, layer), layer > lowest);
-          for (const [key, gradient] of result.gradients) {
-            if (visit) visit(key, gradient);
-            else grads.set(key, keepLayer(gradient));
-          }
-          return result.dx && keepLayer(result.dx);
-        });
-        runtime.release(dy, ...('id' in kept ? [kept] : Object.values(kept as LayerActivations)));
-        if (dx) dy = dx;
+      const inputs = decoderInputs(batch, labelled, scale, this.config);
+      const take = visit ?? ((key: string, gradient: Handle, keepLayer: (handle: Handle) => Handle) => grads.set(key, keepLayer(gradient)));
+      if (this.graphs && !visit && !dropout) {
+        const { grads: computed, ...entropy } = this.graphs.gradients(inputs, plan);
+        for (const gradient of computed.values()) keep(gradient);
+        return { ...this.#sums(entropy, labelled.labels), grads: computed };
       }
+      const entropy = this.#pass.gradients(inputs, uploadInputs(runtime, inputs), plan, take, dropout);
       for (const gradient of grads.values()) keep(gradient);
-      return { ...sums, grads };
+      return { ...this.#sums(entropy, labelled.labels), grads };
     });
   }
 
@@ -186,7 +171,8 @@ class Decoder extends LinearAccess implements CausalLM {
     checkLength(ids.length, this.config);
     const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
     return runtime.scope(() => {
-      const x = this.#forward(ids, 1, ids.length, this.#rope.positions(0, ids.length), () => undefined);
+      const tokens = runtime.upload(ids, [ids.length], 'i32', true);
+      const x = this.#pass.forward(tokens, { size: 1, length: ids.length }, this.#rope.positions(0, ids.length), () => undefined);
       return runtime.readF32(logitsOf(ops, this.weights, x));
     });
   }
@@ -201,38 +187,9 @@ class Decoder extends LinearAccess implements CausalLM {
   }
 
   dispose(): void {
+    this.graphs?.dispose();
     this.#rope.dispose();
     this.weights.dispose();
-  }
-
-  #positions(batch: Batch): LayerPositions {
-    const segments = segmentsOf(batch, this.config);
-    return segments ? this.#rope.packed(segments) : this.#rope.positions(0, batch.length);
-  }
-
-  /** [N, C] before the final norm, in the caller's scope. keepOf: handles of a layer that must outlive it. */
-  #forward(
-    ids: Int32Array,
-    batch: number,
-    length: number,
-    at: LayerPositions,
-    keepOf: (layer: number, activations: LayerActivations) => readonly Handle[] | undefined,
-    weights = this.weights,
-    pathOf: (layer: number) => UpdatePath | undefined = () => undefined,
-  ): Handle {
-    const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
-    let x = embedTokens(ops, this.weights, this.#ids(ids));
-    for (let layer = 0; layer < this.config.n_layers; layer++) {
-      const next = runtime.scope((keep) => {
-        const { y, saved } = layerForward(ops, layerWeights(weights, layer), this.config, x, batch, length, at(layer), pathOf(layer));
-        const kept = keepOf(layer, saved);
-        for (const handle of kept ?? []) if (handle !== x) keep(handle);
-        return { y: keep(y), inputKept: kept?.includes(x) ?? false };
-      });
-      if (!next.inputKept) runtime.release(x);
-      x = next.y;
-    }
-    return x;
   }
 
   /** Waits for the device: the step's losses and predictions are read here. Summed in f64, in the order of the rows. */
@@ -247,17 +204,4 @@ class Decoder extends LinearAccess implements CausalLM {
     }
     return { lossSum, correct, labelled: labels.length };
   }
-
-  #head(): Handle {
-    return headOf(this.weights);
-  }
-
-  /** The array stays the caller's and may be written again: copied. */
-  #ids(values: Int32Array): Handle {
-    return this.ops.runtime.upload(values, [values.length], 'i32', true);
-  }
-}
-
-function rowsOfLayer(plan: RowPlan, layer: number): LayerRows {
-  return new Map(plan.modules.filter((module) => module.layer === layer).map((module) => [module.target, module]));
 }

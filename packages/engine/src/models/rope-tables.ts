@@ -3,7 +3,6 @@ import type { AttentionMask, Ops, RopeTable } from '../ops/ops.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { isLong, ropeFrequencies } from './rope-frequencies.js';
-import type { Segments } from './segments.js';
 
 /** What attention of one layer needs to know of positions. */
 export interface PositionTables {
@@ -37,21 +36,19 @@ export class RopeTables {
     this.#ropes = config.ropes ?? [{ theta: config.rope_theta }];
   }
 
-  /** Rows of positions [start, start + count) of a sequence that ends there, in the caller's scope. */
-  positions(start: number, count: number): LayerPositions {
-    return this.#perLayer(start + count, (table) => this.ops.ropeRows(table, start, count));
+  /** Rows of positions [start, start + count), in the caller's scope. longest: of the sequence; what is beyond is padding. */
+  positions(start: number, count: number, longest = start + count): LayerPositions {
+    return this.#perLayer(longest, start + count, (table) => this.ops.ropeRows(table, start, count));
   }
 
-  /** Of packed sequences: each token's rotation by its position in its own sequence. In the caller's scope. */
-  packed({ positions, starts, longest }: Segments): LayerPositions {
-    const upload = (values: Int32Array) => this.runtime.upload(values, [values.length], 'i32', true);
-    const ids = upload(positions);
+  /** Of packed sequences: each token's rotation by its position in its own sequence. positions, starts: [N] i32, see Segments. In the caller's scope. */
+  packed(positions: Handle, starts: Handle, longest: number): LayerPositions {
     const gather = ({ cos, sin, dim }: RopeTable): RopeTable => ({
-      cos: this.ops.gatherRows(cos, ids),
-      sin: this.ops.gatherRows(sin, ids),
+      cos: this.ops.gatherRows(cos, positions),
+      sin: this.ops.gatherRows(sin, positions),
       dim,
     });
-    return this.#perLayer(longest, gather, upload(starts));
+    return this.#perLayer(longest, longest, gather, starts);
   }
 
   /** Whether sequences of these two lengths rotate alike: with longrope a cache of keys is void when a sequence grows beyond the original maximum. */
@@ -59,14 +56,19 @@ export class RopeTables {
     return this.#ropes.every((rope) => isLong(rope, length) === isLong(rope, other));
   }
 
+  /** Equal for lengths that rotate alike by the same tables. */
+  kindOf(longest: number): string {
+    return this.#ropes.map((rope) => (isLong(rope, longest) ? 'long' : 'short')).join('+');
+  }
+
   dispose(): void {
     for (const key of this.#tables.keys()) this.#forget(key);
   }
 
-  #perLayer(length: number, rows: (table: RopeTable) => RopeTable, starts?: Handle): LayerPositions {
+  #perLayer(longest: number, length: number, rows: (table: RopeTable) => RopeTable, starts?: Handle): LayerPositions {
     const { windows, rope_of_layer, attention_softcap: softcap } = this.config;
     const cut = this.#ropes.map((rope, i) => {
-      const { q, k } = this.#covering(rope, i, length);
+      const { q, k } = this.#covering(rope, i, longest, length);
       return { q: rows(q), k: rows(k) };
     });
     return (layer) => {
@@ -80,8 +82,8 @@ export class RopeTables {
     };
   }
 
-  #covering(rope: Rope, index: number, length: number): Covering {
-    const long = isLong(rope, length);
+  #covering(rope: Rope, index: number, longest: number, length: number): Covering {
+    const long = isLong(rope, longest);
     const key = `${index} ${long}`;
     const known = this.#tables.get(key);
     if (known && known.length >= length) return known;
@@ -94,7 +96,12 @@ export class RopeTables {
       return { cos: this.runtime.own(cos), sin: this.runtime.own(sin), dim };
     };
     // Attention's factor is folded into the queries' rotation: one pass over the scores less.
-    const made = { length: covered, q: make(n_heads / n_kv_heads, attention_scale ?? 1 / Math.sqrt(headDim)), k: make(1, 1) };
+    // Tables outlive what first needs them.
+    const made = this.runtime.observed(undefined, () => ({
+      length: covered,
+      q: make(n_heads / n_kv_heads, attention_scale ?? 1 / Math.sqrt(headDim)),
+      k: make(1, 1),
+    }));
     this.#tables.set(key, made);
     return made;
   }

@@ -183,7 +183,8 @@ export class StockAttention {
     if (known && known.length >= length) return known.handle;
     if (known) this.o.runtime.release(known.handle);
     const rounded = Math.ceil(length / block) * block;
-    const handle = this.o.runtime.own(triangle(this.o, rounded, block, group, window));
+    const { runtime } = this.o;
+    const handle = runtime.own(runtime.observed(undefined, () => triangle(this.o, rounded, block, group, window)));
     this.#masks.set(key, { handle, length: rounded });
     return handle;
   }

@@ -7,10 +7,16 @@ export interface TensorFlowBinding {
   tensorDataSync(id: number): Float32Array | Int32Array | Uint8Array | BigInt64Array;
   executeOp(name: string, attributes: readonly Attribute[], inputs: readonly number[], outputs: number): readonly TensorInfo[];
   getNumOfTensors(): number;
+  isUsingGpuDevice(): boolean;
+  /** tags, and below names `node:output`: joined by commas. */
+  loadSavedModel(folder: string, tags: string): number;
+  runSavedModel(id: number, inputs: readonly number[], inputNames: string, outputNames: string): readonly TensorInfo[];
+  deleteSavedModel(id: number): void;
+  getNumOfSavedModels(): number;
   readonly TF_Version: string;
 }
 
-interface TensorInfo {
+export interface TensorInfo {
   readonly id: number;
   readonly shape: readonly number[];
   readonly dtype: number;

@@ -1,17 +1,31 @@
 import { EngineError } from '../errors.js';
 import { ArenaStack } from './arena.js';
-import { type Attribute, dtypeCode, dtypeOfCode, type TensorFlowBinding } from './binding.js';
+import { type Attribute, dtypeCode, dtypeOfCode, type TensorFlowBinding, type TensorInfo } from './binding.js';
 import type { DType, Handle } from './handle.js';
 
 const noAttributes: readonly Attribute[] = [];
+
+/** Sees what the runtime does while `observed` runs. */
+export interface Observer {
+  operator(op: string, inputs: readonly Handle[], outputs: readonly Handle[], attributes: readonly Attribute[]): void;
+  uploaded(handle: Handle, data: Float32Array | Int32Array | Uint8Array): void;
+  /** `body` was asked to compute nothing before `handle` is there. */
+  after<T>(handle: Handle, body: () => T): T;
+}
 
 /** TensorFlow's operators on handles, with scopes that free them. Calls block the event loop. */
 export class Runtime {
   readonly #arenas: ArenaStack;
   readonly #constants = new Map<string, Handle>();
+  readonly #constantIds = new Set<number>();
+  readonly #watched = new Map<number, Set<() => void>>();
+  #observer: Observer | undefined;
 
   constructor(private readonly binding: TensorFlowBinding) {
-    this.#arenas = new ArenaStack((id) => binding.deleteTensor(id));
+    this.#arenas = new ArenaStack((id) => {
+      binding.deleteTensor(id);
+      if (this.#watched.size > 0) for (const freed of this.#watched.get(id) ?? []) freed();
+    });
   }
 
   get tensorflowVersion(): string {
@@ -36,10 +50,60 @@ export class Runtime {
         cause,
       });
     }
+    const results = this.#adopted(infos);
+    this.#observer?.operator(op, inputs, results, attributes);
+    return results;
+  }
+
+  /** Sessions of SavedModels (packages/engine/src/graph). `inputs` and the names agree in order; names are `node:output`. */
+  readonly savedModels = {
+    load: (folder: string): number => this.binding.loadSavedModel(folder, 'serve'),
+    run: (id: number, inputs: readonly Handle[], inputNames: string, outputNames: string): Handle[] => {
+      const ids = inputs.map((handle) => handle.id);
+      return this.#adopted(this.binding.runSavedModel(id, ids, inputNames, outputNames));
+    },
+    delete: (id: number): void => this.binding.deleteSavedModel(id),
+    count: (): number => this.binding.getNumOfSavedModels(),
+  } as const;
+
+  #adopted(infos: readonly TensorInfo[]): Handle[] {
     return infos.map(({ id, shape, dtype }) => {
       this.#arenas.adopt(id);
       return { id, shape, dtype: dtypeOfCode(dtype) };
     });
+  }
+
+  /** Whether operators run on a GPU by default. */
+  get device(): 'cpu' | 'cuda' {
+    return this.binding.isUsingGpuDevice() ? 'cuda' : 'cpu';
+  }
+
+  /** Runs `body` under the eyes of `observer`; undefined: of none. */
+  observed<T>(observer: Observer | undefined, body: () => T): T {
+    const before = this.#observer;
+    this.#observer = observer;
+    try {
+      return body();
+    } finally {
+      this.#observer = before;
+    }
+  }
+
+  /** Asks that nothing of `body` is computed before `handle` is there, so that it holds no memory earlier. Operators that run at once do so anyway. */
+  after<T>(handle: Handle, body: () => T): T {
+    return this.#observer ? this.#observer.after(handle, body) : body();
+  }
+
+  /** Calls `freed` when one of these is freed, until the returned function is called. */
+  watch(handles: readonly Handle[], freed: () => void): () => void {
+    for (const { id } of handles) this.#watched.set(id, (this.#watched.get(id) ?? new Set()).add(freed));
+    return () => {
+      for (const { id } of handles) {
+        const watchers = this.#watched.get(id);
+        watchers?.delete(freed);
+        if (watchers?.size === 0) this.#watched.delete(id);
+      }
+    };
   }
 
   execute(op: string, inputs: readonly Handle[], attributes: readonly Attribute[] = noAttributes): Handle {
@@ -53,7 +117,9 @@ export class Runtime {
   upload(data: Float32Array | Int32Array | Uint8Array, shape: readonly number[], dtype: DType, copy = false): Handle {
     const id = this.binding.createTensor(shape, dtypeCode[dtype], copy ? data.slice() : data);
     this.#arenas.adopt(id);
-    return { id, shape, dtype };
+    const handle = { id, shape, dtype };
+    this.#observer?.uploaded(handle, data);
+    return handle;
   }
 
   /** Waits for the device. */
@@ -90,9 +156,15 @@ export class Runtime {
   #constant(key: string, make: () => Handle): Handle {
     const known = this.#constants.get(key);
     if (known) return known;
-    const made = this.own(make());
+    const made = this.own(this.observed(undefined, make));
     this.#constants.set(key, made);
+    this.#constantIds.add(made.id);
     return made;
+  }
+
+  /** Whether it came from `constant`, `axis` or `literal`: its value never changes. */
+  isConstant({ id }: Handle): boolean {
+    return this.#constantIds.has(id);
   }
 
   /** Takes a handle out of every scope: it lives until `release`. */

@@ -1,0 +1,64 @@
+import type { RowPlan } from '../models/causal-lm.js';
+import { type DecoderInputs, type DecoderTensors, uploadInputs } from '../models/decoder-inputs.js';
+import type { DecoderPass, Entropy } from '../models/decoder-pass.js';
+import type { RopeTables } from '../models/rope-tables.js';
+import type { Handle } from '../runtime/handle.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { bucketed } from './bucket.js';
+import { Graphs } from './graphs.js';
+import type { Named } from './step-graph.js';
+
+/** Losses and gradients of one decoder by recorded graphs instead of operator by operator. Results are in the caller's scope, sized by the bucket. */
+export class DecoderGraphs {
+  readonly graphs: Graphs;
+  readonly #plans = new WeakMap<RowPlan, number>();
+  #planCount = 0;
+
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly pass: DecoderPass,
+    private readonly rope: RopeTables,
+    private readonly maxLength: number,
+  ) {
+    this.graphs = new Graphs(runtime);
+  }
+
+  loss(inputs: DecoderInputs): Entropy {
+    const results = this.#run('loss', inputs, (step, tensors) => new Map(Object.entries({ ...this.pass.loss(step, tensors) })));
+    return entropyOf(results);
+  }
+
+  /** The gradients' keys are those of `partsOf`. */
+  gradients(inputs: DecoderInputs, plan: RowPlan): Entropy & { readonly grads: ReadonlyMap<string, Handle> } {
+    const results = this.#run(`gradients ${this.#idOf(plan)}`, inputs, (step, tensors) => {
+      const grads = new Map<string, Handle>();
+      const { loss, predicted } = this.pass.gradients(step, tensors, plan, (key, gradient, keep) => grads.set(key, keep(gradient)));
+      return new Map([['loss', loss], ['predicted', predicted], ...grads]);
+    });
+    const grads = new Map(results);
+    for (const name of ['loss', 'predicted']) grads.delete(name);
+    return { ...entropyOf(results), grads };
+  }
+
+  dispose(): void {
+    this.graphs.dispose();
+  }
+
+  #run(kind: string, inputs: DecoderInputs, body: (step: DecoderInputs, tensors: DecoderTensors) => Named): Named {
+    const step = bucketed(inputs, this.maxLength, (length, other) => this.rope.rotateAlike(length, other));
+    const tensors = uploadInputs(this.runtime, step);
+    const shape = [step.size, step.length, step.rows.length, step.packed ? 'packed' : 'padded', this.rope.kindOf(step.longest)];
+    return this.graphs.run(`${kind} ${shape.join(' ')}`, new Map(Object.entries(tensors)), () => body(step, tensors));
+  }
+
+  #idOf(plan: RowPlan): number {
+    const known = this.#plans.get(plan) ?? this.#planCount++;
+    this.#plans.set(plan, known);
+    return known;
+  }
+}
+
+const entropyOf = (results: Named): Entropy => ({
+  loss: results.get('loss') as Handle,
+  predicted: results.get('predicted') as Handle,
+});

@@ -1,0 +1,49 @@
+import type { Runtime } from '../runtime/runtime.js';
+import { type Named, StepGraph } from './step-graph.js';
+
+/** Sessions that are held at most; the one used longest ago goes. Training meets a handful of shape buckets. */
+const maxHeld = 24;
+
+/** The graphs of one model: one for each kind of computation and shape bucket, recorded when it is first met. */
+export class Graphs {
+  readonly #held = new Map<string, StepGraph>();
+  #loads = 0;
+
+  constructor(private readonly runtime: Runtime) {}
+
+  /** Graphs recorded and loaded so far. */
+  get loads(): number {
+    return this.#loads;
+  }
+
+  /** What `body` makes of `inputs`, computed by the graph of `key`: everything in which two calls may differ but the inputs' values. In the caller's scope. */
+  run(key: string, inputs: Named, body: () => Named): Named {
+    return this.#graphOf(key, inputs, body).run(inputs);
+  }
+
+  dispose(): void {
+    for (const graph of this.#held.values()) graph.dispose();
+    this.#held.clear();
+  }
+
+  #graphOf(key: string, inputs: Named, body: () => Named): StepGraph {
+    const known = this.#held.get(key);
+    if (known) {
+      this.#held.delete(key);
+      if (!known.stale) {
+        this.#held.set(key, known);
+        return known;
+      }
+      known.dispose();
+    }
+    const made = new StepGraph(this.runtime, inputs, body);
+    this.#loads++;
+    this.#held.set(key, made);
+    for (const [oldest, graph] of this.#held) {
+      if (this.#held.size <= maxHeld) break;
+      this.#held.delete(oldest);
+      graph.dispose();
+    }
+    return made;
+  }
+}

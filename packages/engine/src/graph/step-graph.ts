@@ -1,0 +1,71 @@
+import { EngineError } from '../errors.js';
+import type { Handle } from '../runtime/handle.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { Recorder } from './recorder.js';
+import { withSavedModel } from './saved-model.js';
+
+/** Tensors by name; the same names in the same order at every run of a graph. */
+export type Named = ReadonlyMap<string, Handle>;
+
+/** One recorded computation, loaded into a session of its own. Owns the session until `dispose`. */
+export class StepGraph {
+  readonly #session: number;
+  readonly #inputNames: string;
+  readonly #outputNames: string;
+  readonly #outputs: readonly string[];
+  readonly #externals: readonly Handle[];
+  readonly #unwatch: () => void;
+  readonly nodes: number;
+  /** A tensor that it reads, such as a table of rotations, was freed: record it again. */
+  #stale = false;
+
+  /** Runs `body` once, operator by operator, to record it; its results are dropped. */
+  constructor(
+    private readonly runtime: Runtime,
+    inputs: Named,
+    body: () => Named,
+  ) {
+    const recorder = new Recorder(runtime);
+    const inputNames = Array.from(inputs.values(), (handle) => recorder.input(handle));
+    const outputs = new Map<string, string>();
+    runtime.scope(() => {
+      for (const [name, handle] of runtime.observed(recorder, body)) outputs.set(name, recorder.nameOf(handle));
+    });
+    this.#externals = recorder.externals;
+    this.#inputNames = [...inputNames, ...this.#externals.map((handle) => recorder.nameOf(handle))].join();
+    this.#outputNames = [...outputs.values()].join();
+    this.#outputs = [...outputs.keys()];
+    this.nodes = recorder.nodes.length;
+    this.#session = named(() => withSavedModel(recorder.nodes, (folder) => runtime.savedModels.load(folder)));
+    this.#unwatch = runtime.watch(this.#externals, () => {
+      this.#stale = true;
+    });
+  }
+
+  get stale(): boolean {
+    return this.#stale;
+  }
+
+  /** In the caller's scope. */
+  run(inputs: Named): Named {
+    const { runtime } = this;
+    const handles = named(() =>
+      runtime.savedModels.run(this.#session, [...inputs.values(), ...this.#externals], this.#inputNames, this.#outputNames),
+    );
+    return new Map(this.#outputs.map((name, i) => [name, handles[i] as Handle]));
+  }
+
+  dispose(): void {
+    this.#unwatch();
+    this.runtime.savedModels.delete(this.#session);
+  }
+}
+
+function named<T>(body: () => T): T {
+  try {
+    return body();
+  } catch (cause) {
+    if (cause instanceof EngineError) throw cause;
+    throw new EngineError('infra', 'tensorflow', `graph: ${cause instanceof Error ? cause.message : String(cause)}`, null, { cause });
+  }
+}
