@@ -42,6 +42,7 @@ import type { AdmissionDeps } from './jobs/admit-job.js';
 import { eventRoutes } from './jobs/event-routes.js';
 import { jobRoutes } from './jobs/job-routes.js';
 import { metricRoutes } from './jobs/metric-routes.js';
+import { refuseOtherMethods } from './jobs/other-methods.js';
 import { scoresRoutes } from './jobs/scores-routes.js';
 import type { StreamTiming } from './jobs/sse.js';
 import type { BaseModels } from './models/base-models.js';
@@ -131,6 +132,7 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
   useErrorHandler(app, table);
   useStrictValidation(app, requestBodies);
   echoRequestId(app);
+  refuseOtherMethods(app);
   app.removeContentTypeParser('text/plain');
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {

@@ -39,7 +39,7 @@ export function readTurns(list: JsonValue | undefined, path: string, faults: Lin
 const fieldsOf: Readonly<Record<ChatRole, readonly string[]>> = {
   system: ['role', 'content', 'name'],
   user: ['role', 'content', 'name'],
-  assistant: ['role', 'content', 'name', 'weight', 'tool_calls'],
+  assistant: ['role', 'content', 'name', 'weight', 'tool_calls', 'function_call'],
   tool: ['role', 'content', 'name', 'tool_call_id'],
 };
 
@@ -50,6 +50,7 @@ function readTurn(message: JsonValue, path: string, faults: LineFault[]): ChatTu
   }
   const role = readRole(message, path, faults);
   onlyFields(message, fieldsOf[role ?? 'user'], path, faults);
+  if (role === 'assistant' && Object.hasOwn(message, 'function_call')) olderForm('function_call', 'tool_calls', path, faults);
   const toolCalls =
     role === 'assistant' && Object.hasOwn(message, 'tool_calls') ? readToolCalls(message['tool_calls'], path, faults) : null;
   const content = readContent(message, path, faults, role, toolCalls !== null);
@@ -67,6 +68,11 @@ function readTurn(message: JsonValue, path: string, faults: LineFault[]): ChatTu
       learn: role === 'assistant' && weight !== 0,
     }
   );
+}
+
+/** What OpenAI's files had before tools. */
+export function olderForm(name: string, now: string, path: string, faults: LineFault[]): void {
+  faults.push(fault('unsupported', joinPath(path, name), `is OpenAI's older form of "${now}"; write it as that`));
 }
 
 /** Text, a list of text parts, or nothing beside tool calls. An empty system message is a known way to switch a template's own one off. */
@@ -152,11 +158,12 @@ function readRole(message: JsonObject, path: string, faults: LineFault[]): ChatR
   const role = message['role'];
   const known = chatRoles.find((name) => name === role);
   if (known) return known;
+  // OpenAI's newer name for it; chat templates know the older one.
+  if (role === 'developer') return 'system';
   const at = `${path}.role`;
   if (role === undefined) faults.push(fault('missing_field', at, 'is missing'));
   else if (typeof role !== 'string') faults.push(fault('wrong_type', at, `must be text, is ${kindOf(role)}`));
   else if (role === 'function') faults.push(fault('unsupported', at, 'the role "function" is not supported; use "tool"'));
-  else if (role === 'developer') faults.push(fault('unsupported', at, 'the role "developer" is not supported; use "system"'));
   else faults.push(fault('unknown_role', at, `unknown role ${quoted(role)}; use ${chatRoles.join(', ')}`));
   return null;
 }

@@ -1,6 +1,6 @@
 /** The shapes of a training row, and what is wrong with one that has none of them. */
 import { readAlpaca, readShareGpt } from './borrowed-shapes.js';
-import { type ChatTurn, readTools, readTurns } from './chat-turns.js';
+import { type ChatTurn, olderForm, readTools, readTurns } from './chat-turns.js';
 import { fault, type LineFault } from './errors.js';
 import { isObject, type JsonObject, kindOf, onlyFields, textField } from './fields.js';
 import type { JsonValue } from './json-text.js';
@@ -70,7 +70,8 @@ function shapeOf(row: JsonObject): RowShape | null {
 
 const readers: Readonly<Record<RowShape, (row: JsonObject, faults: LineFault[]) => Row>> = {
   chat(row, faults) {
-    onlyFields(row, ['messages', 'tools', 'parallel_tool_calls'], '', faults);
+    onlyFields(row, ['messages', 'tools', 'parallel_tool_calls', 'functions'], '', faults);
+    if (Object.hasOwn(row, 'functions')) olderForm('functions', 'tools', '', faults);
     const parallel = row['parallel_tool_calls'];
     if (parallel !== undefined && typeof parallel !== 'boolean')
       faults.push(fault('wrong_type', 'parallel_tool_calls', `must be true or false, is ${kindOf(parallel)}`));

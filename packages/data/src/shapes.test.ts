@@ -169,3 +169,14 @@ test('a template that leaves tools out is refused, not obeyed', () => {
   ];
   expect(() => texts(toolTemplate, { ...withTools, messages })).toThrow('messages[1].tool_calls holds "</s>"');
 });
+
+test('a developer message is a system message, as OpenAI treats it', () => {
+  const row = (role: string) => ({
+    messages: [
+      { role, content: 'short' },
+      { role: 'user', content: 'a' },
+      { role: 'assistant', content: 'b' },
+    ],
+  });
+  expect(rowOf(row('developer'))).toEqual(rowOf(row('system')));
+});

@@ -69,6 +69,14 @@ test('each fault of a chat row has its path', async () => {
     '2 nul messages[0].content',
     '2 lone_surrogate messages[1].content',
   ]);
+  expect(await faults(chat(user('x'), assistant(null, { function_call: { name: 'f', arguments: '{}' } })))).toEqual([
+    '2 unsupported messages[1].function_call',
+    '2 wrong_type messages[1].content',
+  ]);
+  expect(await faults(chat({ role: 'function', name: 'f', content: 'x' }, assistant('y')))).toEqual(['2 unsupported messages[0].role']);
+  expect(await faults('{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":"y"}],"functions":[]}')).toEqual([
+    '2 unsupported functions',
+  ]);
   expect(await faults('{"messages":[]}')).toEqual(['2 empty messages']);
   expect(await faults('{"messages":"x","id":7,"a b":1}')).toEqual([
     '2 unknown_field id',

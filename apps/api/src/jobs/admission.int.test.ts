@@ -51,6 +51,8 @@ test('a job that is not started waits as paused, cannot be run, and is queued by
 });
 
 test.each([
+  [{ method: { type: 'dpo', dpo: { hyperparameters: { beta: 0.1 } } } }, 'method.type'],
+  [{ method: { type: 'reinforcement', reinforcement: { grader: {} } } }, 'method.type'],
   [{ priority: 0 }, 'priority'],
   [{ priority: 101 }, 'priority'],
   [{ max_duration_seconds: 1 }, 'max_duration_seconds'],
@@ -208,4 +210,14 @@ test('an Idempotency-Key counts for 24 hours, and its replay needs nothing that 
   expect(again.id).not.toBe(first.id);
   expect((await create({}, once)).body.id).toBe(again.id);
   await database.close();
+});
+
+test("OpenAI's other methods are refused by name, whatever fields come with them", async () => {
+  const dpo = { type: 'dpo', dpo: { hyperparameters: { beta: 'auto', n_epochs: 2 } } };
+  const { id } = (await create({})).body;
+  for (const url of ['/v1/fine_tuning/jobs', `/v1/fine_tuning/jobs/${id}/clone`, '/jobs/estimate']) {
+    const body = url.endsWith('clone') ? { method: dpo } : { model: api.modelId, training_file: trainingFile, method: dpo };
+    const answer = await post(url, body);
+    expect(answer).toMatchObject({ status: 400, body: { error: { code: 'unsupported_method', param: 'method.type' } } });
+  }
 });
