@@ -74,10 +74,13 @@ type Ref = TrainerStart['resume_from'][number];
 let dir = '';
 let store: FsObjectStore;
 let sent: Ref[];
+/** What was said to be deleted, and what was there then. */
+let removed: (readonly [string, readonly string[]])[];
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rowsmith-checkpoints-'));
   store = new FsObjectStore(join(dir, 'objects'));
   sent = [];
+  removed = [];
 });
 afterEach(() => rm(dir, { recursive: true }));
 
@@ -93,6 +96,7 @@ const checkpoints = (
     bestStep: changes.bestStep ?? null,
     send: async (message: FromTrainer) => {
       if (message.type === 'checkpoint') sent.unshift({ ...message, step: message.step });
+      if (message.type === 'checkpoint_removed') removed.push([message.manifest_key, await keys()]);
     },
   });
 const find = (refs: readonly Ref[], as: Binding = binding) => findCheckpoint(store, refs, as, linears, dir);
@@ -144,6 +148,8 @@ describe('checkpoints', () => {
     expect(await keys()).toEqual([...filesOf('e1/checkpoint-1'), ...filesOf('e1/checkpoint-2'), ...filesOf('e2/checkpoint-3')]);
     await second.recorded((sent[0] as Ref).manifest_key);
     expect(await keys()).toEqual([...filesOf('e1/checkpoint-2'), ...filesOf('e2/checkpoint-3')]);
+    // Told when it is true, and once.
+    expect(removed).toEqual([[(sent[2] as Ref).manifest_key, await keys()]]);
   });
 });
 

@@ -122,6 +122,8 @@ export class Checkpoints {
       );
       const folder = old.slice(0, -manifestName.length - 1);
       for (const name of [manifestName, rowsFileName, optimizerName]) await this.options.store.delete(`${folder}/${name}`);
+      // Unheard (the trainer dies here) the row stays for the next attempt, which deletes again.
+      await this.options.send({ type: 'checkpoint_removed', manifest_key: old });
     }
   }
 }

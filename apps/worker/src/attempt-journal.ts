@@ -81,6 +81,9 @@ export class AttemptJournal {
         this.flush();
         this.#persist(() => this.#recordCheckpoint(message));
         break;
+      case 'checkpoint_removed':
+        this.#persist(() => attempts.checkpointRemoved(id, epoch, message.manifest_key));
+        break;
       case 'done':
         this.flush();
         this.#persist(() => this.#recordResult(message));

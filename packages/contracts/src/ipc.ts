@@ -98,6 +98,7 @@ export const FromTrainer = Type.Union([
     metrics: CheckpointMetrics,
     bytes: Type.Integer(),
   }),
+  message('checkpoint_removed', { manifest_key: Type.String() }),
   message('stopped', { reason: Type.String(), step: Type.Integer() }),
   message('done', {
     step: Type.Integer(),

@@ -136,6 +136,36 @@ test('a checkpoint in quarantine is not given to later attempts', async () => {
   expect((await begin(id)).checkpoints.map(({ step }) => step)).toEqual([1]);
 });
 
+test('a checkpoint that retention has deleted is offered to nobody, and its row stays for the chain of hashes', async () => {
+  const [store, jobs] = [createAttemptStore(database), createJobStore(database)];
+  const id = await createJob();
+  const first = await begin(id);
+  for (const step of [1, 2, 3]) await store.checkpoint(id, first.epoch, saved(step, `k${step}`));
+  expect(await store.checkpointRemoved(id, first.epoch, 'k1')).toBe('ok');
+  await store.handback(id, first.epoch);
+  const second = await begin(id);
+  expect(second.checkpoints.map(({ step }) => step)).toEqual([3, 2]);
+  expect(await store.checkpointRemoved(id, first.epoch, 'k2')).toBe('fenced');
+  const steps = async (which: 'all' | 'kept') => {
+    const page = await jobs.checkpoints(projectId, id, { limit: 10 }, which);
+    return page === null || page === 'no_cursor' ? page : page.items.map(({ step, removedAt }) => [step, removedAt !== null]);
+  };
+  expect(await steps('kept')).toEqual([
+    [3, false],
+    [2, false],
+  ]);
+  expect(await steps('all')).toEqual([
+    [3, false],
+    [2, false],
+    [1, true],
+  ]);
+  // The attempt hears of its last deletion after its result stands.
+  const result = { step: 4, trainedTokens: 1, adapterManifestKey: 'k', adapterManifestSha256: 'a'.repeat(64), fineTunedModel: 'ft:x' };
+  await store.succeed(id, second.epoch, result);
+  expect(await store.checkpointRemoved(id, second.epoch, 'k2')).toBe('ok');
+  expect(await steps('kept')).toEqual([[3, false]]);
+});
+
 describe('the dispatcher', () => {
   test('lets go what there is place for, and announces only that', async () => {
     await beat(worker(), 'cpu', 2);

@@ -1,7 +1,7 @@
 /**
  * The result file of a succeeded job: a CSV with one row a step, stored as a File of purpose `fine-tune-results`.
- * It is made by whoever sees the job succeeded first, the control loop or a reader (`withResultFile`), so nobody ever sees `succeeded` with empty
- * `result_files`. Content, object key and file id follow from the job alone: two makers at once write the same thing.
+ * It is made by whoever sees the job succeeded first, the control loop or who asks for that job (`withResultFile`); a list only names it. So nobody ever
+ * sees `succeeded` with empty `result_files`. Content, object key and file id follow from the job alone: two makers at once write the same thing.
  */
 import { createHash } from 'node:crypto';
 import { base62FromBytes, type FileId, idPrefixes, isId, type MetricPoint } from '@rowsmith/contracts';
@@ -71,8 +71,15 @@ export async function makeResultFile(deps: ResultFileDeps, job: JobRecord): Prom
   return id;
 }
 
-/** The job as clients may see it. */
-export async function withResultFile(deps: ResultFileDeps, job: JobRecord): Promise<JobRecord> {
+/** The job as clients may see it in a list: names the file that the control loop is about to make, for plain reads must not write. */
+export function naming(job: JobRecord): JobRecord {
   if (job.status !== 'succeeded' || job.resultFiles.length > 0) return job;
-  return { ...job, resultFiles: [await makeResultFile(deps, job)] };
+  return { ...job, resultFiles: [resultFileId(job.id)] };
+}
+
+/** The job as whoever waits for it may see it: the file is there, unless it cannot be made now (a full disk); the control loop then makes it later. */
+export async function withResultFile(deps: ResultFileDeps, job: JobRecord): Promise<JobRecord> {
+  const named = naming(job);
+  if (named !== job) await makeResultFile(deps, job).catch(() => undefined);
+  return named;
 }

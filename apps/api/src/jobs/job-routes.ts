@@ -2,6 +2,7 @@
 import { CreateJobBody, JobCheckpoint, JobObject, listOf, type ProjectId } from '@rowsmith/contracts';
 import type { JobRecord, JobStore } from '@rowsmith/core';
 import { Type } from 'typebox';
+import { naming } from '../control/result-file.js';
 import { ApiError, noSuchJob, notPossible } from '../http/api-error.js';
 import { projectOf } from '../http/auth.js';
 import { listOfItems, noSuchCursor, pageQuery, requireCursor } from '../http/paging.js';
@@ -94,8 +95,7 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
       const { after, limit = 20 } = request.query;
       await requireCursor(after, (id) => jobs.get(projectOf(request), id), 'fine-tuning job');
       const page = await jobs.list(projectOf(request), { after, limit, metadata: metadataFilter(request.query) });
-      const items = await Promise.all(page.items.map(present));
-      return listOfItems({ ...page, items }, toJobObject);
+      return listOfItems(page, (job) => toJobObject(naming(job)));
     },
   );
 
@@ -199,7 +199,7 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
       const { id } = request.params;
       const project = projectOf(request);
       const job = await jobs.get(project, id);
-      const page = await jobs.checkpoints(project, id, { after: request.query.after, limit: request.query.limit ?? 10 });
+      const page = await jobs.checkpoints(project, id, { after: request.query.after, limit: request.query.limit ?? 10 }, 'kept');
       if (job === null || page === null) throw noSuchJob(id);
       if (page === 'no_cursor') throw noSuchCursor(request.query.after, 'checkpoint');
       return listOfItems(page, (checkpoint) => toCheckpointObject(job, checkpoint));

@@ -40,7 +40,7 @@ async function checkpointManifest(from: string, projectId: ProjectId, { jobs, ob
   const checkpoint = await jobs.checkpoint(projectId, from);
   if (checkpoint === null || checkpoint.quarantineReason !== null)
     throw badRequest(`There is no sound checkpoint '${from}' that could be the start.`, 'checkpoint_not_found', param);
-  const manifest = await objects.getBytes(checkpoint.manifestKey);
+  const manifest = checkpoint.removedAt === null ? await objects.getBytes(checkpoint.manifestKey) : null;
   if (manifest === null)
     throw badRequest(`The checkpoint ${from} is not kept any more (keep_checkpoints of its job).`, 'checkpoint_not_found', param);
   return parseAs(CheckpointManifest, JSON.parse(Buffer.from(manifest).toString('utf8')), 'checkpoint manifest');

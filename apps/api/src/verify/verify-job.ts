@@ -136,6 +136,7 @@ class JobVerification {
 
   /** Retention keeps the newest `keep_checkpoints`, and counts those that a later attempt did not go on from. */
   async #mayBeGone(record: CheckpointRecord): Promise<boolean> {
+    if (record.removedAt !== null) return true;
     const now = (await this.input.recorded()).filter(({ quarantineReason }) => quarantineReason === null);
     return now.findIndex(({ id }) => id === record.id) >= this.input.job.spec.row_sparse.keep_checkpoints;
   }
