@@ -1,5 +1,7 @@
 import type { PackedModelIndex } from '@rowsmith/contracts';
 import { loadKernels } from '@rowsmith/kernels';
+import { chooseExecution, type Execution, type ExecutionName } from './graph/execution.js';
+import { GraphOps } from './graph/graph-ops.js';
 import type { CausalLM, SequenceClassifier } from './models/causal-lm.js';
 import { type CausalLMOptions, createCausalLM } from './models/decoder.js';
 import { type ClassifierOptions, createClassifier } from './models/encoder.js';
@@ -21,6 +23,8 @@ export interface Engine {
   readonly ops: StockOps;
   /** Which operators compute: `fused` (packages/kernels), or `stock` with the reason. Results differ by rounding. */
   readonly operators: { readonly kind: 'fused' } | { readonly kind: 'stock'; readonly reason: string };
+  /** graph: models compute losses and gradients by recorded graphs of stock operators; quantised bases operator by operator (`model.execution` says). */
+  readonly execution: Execution;
   /** Caller disposes. Throws EngineError `invalid_model` when file and index do not fit. */
   loadModel(model: PackedModel, options?: CausalLMOptions): Promise<CausalLM>;
   /** The same for an encoder with a classifier. */
@@ -31,22 +35,35 @@ export interface Engine {
   handleCount(): number;
 }
 
-/** Loads TensorFlow on the first call. precision: of matrix products; default f32. */
-export async function openEngine({ precision = 'f32' }: { readonly precision?: Precision } = {}): Promise<Engine> {
+export interface EngineOptions {
+  /** Of matrix products; default f32. */
+  readonly precision?: Precision;
+  /** Default auto: graph on a GPU, else eager. */
+  readonly execution?: ExecutionName;
+}
+
+/** Loads TensorFlow on the first call. */
+export async function openEngine({ precision = 'f32', execution: asked = 'auto' }: EngineOptions = {}): Promise<Engine> {
   const runtime = await openRuntime();
   const kernels = await loadKernels();
+  const execution = chooseExecution(asked, runtime.device);
+  if (execution === 'graph') {
+    const mapped = kernels.loaded && runtime.device === 'cpu';
+    return engineOf(new GraphOps(runtime, precision, mapped), { kind: 'stock', reason: 'graphs hold stock operators' }, execution);
+  }
   return kernels.loaded
     ? engineOf(new FusedOps(runtime, precision), { kind: 'fused' })
     : engineOf(new StockOps(runtime, precision), { kind: 'stock', reason: kernels.reason });
 }
 
-export function engineOf(ops: StockOps, operators: Engine['operators']): Engine {
+export function engineOf(ops: StockOps, operators: Engine['operators'], execution: Execution = 'eager'): Engine {
   const { runtime } = ops;
   return {
     ops,
     operators,
-    loadModel: async (model, options) => createCausalLM(ops, model, options),
-    loadClassifier: async (model, options) => createClassifier(ops, model, options),
+    execution,
+    loadModel: async (model, options) => createCausalLM(ops, model, { execution, ...options }),
+    loadClassifier: async (model, options) => createClassifier(ops, model, { execution, ...options }),
     release: (handles) => runtime.release(...handles),
     handleCount: () => runtime.handleCount,
   };

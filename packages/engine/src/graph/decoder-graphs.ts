@@ -5,14 +5,12 @@ import type { RopeTables } from '../models/rope-tables.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { bucketed } from './bucket.js';
-import { Graphs } from './graphs.js';
+import { entropyOf, Graphs, gradientsOf } from './graphs.js';
 import type { Named } from './step-graph.js';
 
 /** Losses and gradients of one decoder by recorded graphs instead of operator by operator. Results are in the caller's scope, sized by the bucket. */
 export class DecoderGraphs {
   readonly graphs: Graphs;
-  readonly #plans = new WeakMap<RowPlan, number>();
-  #planCount = 0;
 
   constructor(
     private readonly runtime: Runtime,
@@ -30,14 +28,12 @@ export class DecoderGraphs {
 
   /** The gradients' keys are those of `partsOf`. */
   gradients(inputs: DecoderInputs, plan: RowPlan): Entropy & { readonly grads: ReadonlyMap<string, Handle> } {
-    const results = this.#run(`gradients ${this.#idOf(plan)}`, inputs, (step, tensors) => {
+    const results = this.#run(`gradients ${this.graphs.idOf(plan)}`, inputs, (step, tensors) => {
       const grads = new Map<string, Handle>();
       const { loss, predicted } = this.pass.gradients(step, tensors, plan, (key, gradient, keep) => grads.set(key, keep(gradient)));
       return new Map([['loss', loss], ['predicted', predicted], ...grads]);
     });
-    const grads = new Map(results);
-    for (const name of ['loss', 'predicted']) grads.delete(name);
-    return { ...entropyOf(results), grads };
+    return gradientsOf(results);
   }
 
   dispose(): void {
@@ -50,15 +46,4 @@ export class DecoderGraphs {
     const shape = [step.size, step.length, step.rows.length, step.packed ? 'packed' : 'padded', this.rope.kindOf(step.longest)];
     return this.graphs.run(`${kind} ${shape.join(' ')}`, new Map(Object.entries(tensors)), () => body(step, tensors));
   }
-
-  #idOf(plan: RowPlan): number {
-    const known = this.#plans.get(plan) ?? this.#planCount++;
-    this.#plans.set(plan, known);
-    return known;
-  }
 }
-
-const entropyOf = (results: Named): Entropy => ({
-  loss: results.get('loss') as Handle,
-  predicted: results.get('predicted') as Handle,
-});

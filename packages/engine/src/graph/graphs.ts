@@ -1,3 +1,5 @@
+import type { RowPlan } from '../models/causal-lm.js';
+import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { type Named, StepGraph } from './step-graph.js';
 
@@ -7,9 +9,18 @@ const maxHeld = 24;
 /** The graphs of one model: one for each kind of computation and shape bucket, recorded when it is first met. */
 export class Graphs {
   readonly #held = new Map<string, StepGraph>();
+  readonly #plans = new WeakMap<RowPlan, number>();
+  #planCount = 0;
   #loads = 0;
 
   constructor(private readonly runtime: Runtime) {}
+
+  /** A number for each plan, the same as long as it is the same object. */
+  idOf(plan: RowPlan): number {
+    const known = this.#plans.get(plan) ?? this.#planCount++;
+    this.#plans.set(plan, known);
+    return known;
+  }
 
   /** Graphs recorded and loaded so far. */
   get loads(): number {
@@ -46,4 +57,21 @@ export class Graphs {
     }
     return made;
   }
+}
+
+interface Entropy {
+  readonly loss: Handle;
+  readonly predicted: Handle;
+}
+
+export const entropyOf = (results: Named): Entropy => ({
+  loss: results.get('loss') as Handle,
+  predicted: results.get('predicted') as Handle,
+});
+
+/** The results of a graph that are neither losses nor predictions are gradients, by the keys of `partsOf`. */
+export function gradientsOf(results: Named): Entropy & { readonly grads: ReadonlyMap<string, Handle> } {
+  const grads = new Map(results);
+  for (const name of ['loss', 'predicted']) grads.delete(name);
+  return { ...entropyOf(results), grads };
 }

@@ -1,6 +1,7 @@
 /** The seam between the models (forward, backward, decoding) and what trains them (rows, optim, train). */
 import type { DecoderConfig, EncoderConfig, ModelConfig, TargetName } from '@rowsmith/contracts';
 import type { Sampling } from '../generate/sampling.js';
+import type { Execution } from '../graph/execution.js';
 import type { Quantization } from '../quant/formats.js';
 import type { Handle } from '../runtime/handle.js';
 import type { UpdateDropout } from './update-path.js';
@@ -93,6 +94,8 @@ export interface TrainableModel {
    * exact, over it; what was not written reads back (rows, columns, matrices) as the full-precision base has it, which is what scores are about.
    */
   readonly quantization: Quantization | null;
+  /** How `loss` and `lossAndGrads` compute. Asked for graphs, a quantised base is eager all the same. */
+  readonly execution: Execution;
   /** Quantised: rows and columns that were written are the quantised base's again. Otherwise nothing: write the base back. */
   forgetWritten(): void;
   /** Present (merged) rows of a linear. [r, in] f32, copied to the host. */

@@ -70,6 +70,10 @@ class Decoder extends LinearAccess implements CausalLM {
       this.graphs = new DecoderGraphs(ops.runtime, this.#pass, this.#rope, weights.config.max_position_embeddings);
   }
 
+  get execution(): Execution {
+    return this.graphs ? 'graph' : 'eager';
+  }
+
   loss(batch: Batch): LossSums {
     return this.#loss(batch, this.weights);
   }

@@ -1,18 +1,20 @@
 import type { EncoderConfig } from '@rowsmith/contracts';
 import { EngineError } from '../errors.js';
+import { EncoderGraphs } from '../graph/encoder-graphs.js';
+import type { Execution } from '../graph/execution.js';
 import type { StockOps } from '../ops/stock-ops.js';
 import type { Quantization } from '../quant/formats.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Batch, LinearInfo, LossSums, RowPlan, SequenceClassifier } from './causal-lm.js';
 import { encoderConfigOf } from './check-config.js';
 import { checkEncoderPlan, realRows, sequencesOf } from './encoder-batch.js';
-import { type Head, headBackward, headForward } from './encoder-head.js';
-import { type EncoderActivations, type EncoderContext, encoderInputs, encoderLayerForward, encoderLayerWeights } from './encoder-layer.js';
-import { encoderLayerBackward } from './encoder-layer-backward.js';
+import { type EncoderInputs, encoderInputs, uploadEncoderInputs } from './encoder-inputs.js';
+import { encoderLayerWeights, encoderInputs as layerInputs } from './encoder-layer.js';
 import { encoderLinears, encoderShapes } from './encoder-layout.js';
+import { type ClassEntropy, EncoderPass } from './encoder-pass.js';
 import { LinearAccess } from './linear-access.js';
 import { type Shift, shiftedWeights } from './shifted-weights.js';
-import { type UpdateDropout, UpdatePath } from './update-path.js';
+import type { UpdateDropout } from './update-path.js';
 import { type EncoderInMemory, loadTensors, type ModelTensors, type PackedModelFile } from './weights.js';
 
 export interface ClassifierOptions {
@@ -22,13 +24,14 @@ export interface ClassifierOptions {
   readonly rowTensors?: readonly string[];
   readonly memory?: 'fast' | 'low';
   readonly quantization?: Quantization | undefined;
+  readonly execution?: Execution;
 }
 
 /** An encoder with a pooler and a classifier. Throws EngineError `invalid_model` (a decoder; no classifier in the weights), `invalid_rows`. */
 export function createClassifier(
   ops: StockOps,
   source: PackedModelFile | EncoderInMemory,
-  { classes: asked, rowTensors, memory = 'fast', quantization }: ClassifierOptions = {},
+  { classes: asked, rowTensors, memory = 'fast', quantization, execution = 'eager' }: ClassifierOptions = {},
 ): SequenceClassifier {
   const config = encoderConfigOf('index' in source ? source.index.config : source.config);
   const classes = asked ?? config.classes?.length;
@@ -44,10 +47,14 @@ export function createClassifier(
     quantization,
     fresh,
   });
-  return new Encoder(ops, weights, config, classes, linears, new Set(linears.filter(({ tensor }) => fresh.has(tensor))), memory);
+  return new Encoder(ops, weights, config, classes, linears, new Set(linears.filter(({ tensor }) => fresh.has(tensor))), memory, execution);
 }
 
 class Encoder extends LinearAccess implements SequenceClassifier {
+  readonly #pass: EncoderPass;
+  /** Absent: operator by operator. */
+  readonly graphs: EncoderGraphs | undefined;
+
   constructor(
     ops: StockOps,
     weights: ModelTensors,
@@ -55,9 +62,17 @@ class Encoder extends LinearAccess implements SequenceClassifier {
     readonly classes: number,
     readonly linears: readonly LinearInfo[],
     readonly fresh: ReadonlySet<LinearInfo>,
-    private readonly memory: 'fast' | 'low',
+    memory: 'fast' | 'low',
+    execution: Execution,
   ) {
     super(ops, weights);
+    this.#pass = new EncoderPass(ops, weights, config, memory);
+    if (execution === 'graph' && !this.quantization)
+      this.graphs = new EncoderGraphs(ops.runtime, this.#pass, config.max_position_embeddings);
+  }
+
+  get execution(): Execution {
+    return this.graphs ? 'graph' : 'eager';
   }
 
   loss(batch: Batch): LossSums {
@@ -69,20 +84,36 @@ class Encoder extends LinearAccess implements SequenceClassifier {
   }
 
   classLogits(batch: Batch): Float32Array {
-    return this.ops.runtime.scope(() => this.ops.runtime.readF32(this.#head(batch, this.#forward(batch)).logits).slice());
+    const { runtime } = this.ops;
+    const inputs = this.#inputs(batch);
+    return runtime.scope(() => runtime.readF32(this.#pass.logits(inputs, uploadEncoderInputs(runtime, inputs))).slice());
+  }
+
+  #inputs(batch: Batch, scale = 1): EncoderInputs {
+    return encoderInputs(batch, sequencesOf(batch, this.config, this.classes), scale);
   }
 
   #loss(batch: Batch, weights: ModelTensors): LossSums {
-    return this.ops.runtime.scope(() => this.#sums(batch, this.#head(batch, this.#forward(batch, weights), weights)).sums);
+    const { runtime } = this.ops;
+    const inputs = this.#inputs(batch);
+    return runtime.scope(() => {
+      const inGraph = weights === this.weights ? this.graphs : undefined;
+      const entropy = inGraph ? inGraph.loss(inputs) : this.#pass.loss(inputs, uploadEncoderInputs(runtime, inputs), weights);
+      return this.#sums(entropy, inputs.classes);
+    });
   }
 
   visitInputs(batch: Batch, linears: readonly LinearInfo[], visit: (sharing: readonly LinearInfo[], x: Handle) => void): void {
     const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
     runtime.scope(() => {
-      const real = this.#ids(realRows(batch, sequencesOf(batch, this.config, this.classes)));
-      this.#forward(batch, this.weights, (layer, saved) => {
-        const context = this.#context(batch);
-        for (const { targets, input } of encoderInputs(context, encoderLayerWeights(this.weights, layer), saved)) {
+      const sequences = sequencesOf(batch, this.config, this.classes);
+      const realIds = realRows(batch, sequences);
+      const real = runtime.upload(realIds, [realIds.length], 'i32');
+      const inputs = encoderInputs(batch, sequences, 1);
+      const tensors = uploadEncoderInputs(runtime, inputs);
+      this.#pass.forward(inputs, tensors, this.weights, (layer, saved) => {
+        const context = this.#pass.context(inputs, tensors);
+        for (const { targets, input } of layerInputs(context, encoderLayerWeights(this.weights, layer), saved)) {
           const sharing = linears.filter((linear) => linear.layer === layer && targets.some((target) => target === linear.target));
           if (sharing.length > 0) runtime.scope(() => visit(sharing, ops.gatherRows(input(), real)));
         }
@@ -115,6 +146,7 @@ class Encoder extends LinearAccess implements SequenceClassifier {
   }
 
   dispose(): void {
+    this.graphs?.dispose();
     this.weights.dispose();
   }
 
@@ -124,109 +156,27 @@ class Encoder extends LinearAccess implements SequenceClassifier {
     plan: RowPlan,
     scale: number,
     dropout?: UpdateDropout,
-    visit?: (key: string, gradient: Handle) => void,
+    visit?: (key: string, gradient: Handle) => unknown,
   ): LossSums & { readonly grads: ReadonlyMap<string, Handle> } {
     checkEncoderPlan(plan, this.config);
-    const { runtime, ops } = { runtime: this.ops.runtime, ops: this.ops };
-    const { n_layers } = this.config;
-    return runtime.scope((keep) => {
-      const grads = new Map<string, Handle>();
-      const lowest = Math.min(n_layers, ...plan.modules.map(({ layer }) => layer));
-      const saved = new Map<number, EncoderActivations | Handle>();
-      const rowsOf = (layer: number) => new Map(plan.modules.filter((m) => m.layer === layer).map((m) => [m.target, m]));
-      const pathOf = (layer: number) => (dropout ? new UpdatePath(runtime, ops, rowsOf(layer), dropout) : undefined);
-      const keepOf = (layer: number, activations: EncoderActivations): readonly Handle[] => {
-        if (layer < lowest) return [];
-        saved.set(layer, this.memory === 'fast' ? activations : activations.x);
-        return this.memory === 'fast' ? Object.values(activations) : [activations.x];
-      };
-      const take = (gradients: ReadonlyMap<string, Handle>, keepLayer: (handle: Handle) => Handle) => {
-        for (const [key, gradient] of gradients) {
-          if (visit) visit(key, gradient);
-          else grads.set(key, keepLayer(gradient));
-        }
-      };
-      const x = this.#forward(batch, this.weights, keepOf, pathOf);
-      const head = this.#head(batch, x);
-      const { sums, dLogits } = this.#sums(batch, head);
-      const top = headBackward({ runtime, ops }, this.weights, head, ops.scale(dLogits, scale), rowsOf(n_layers), lowest < n_layers);
-      take(top.gradients, (handle) => handle);
-      let dy = top.dx && ops.scatterRows(top.dx, head.first, batch.size * batch.length);
-      runtime.release(x);
-      for (let layer = n_layers - 1; layer >= lowest && dy; layer--) {
-        const kept = saved.get(layer) as EncoderActivations | Handle;
-        const above: Handle = dy;
-        const dx = runtime.scope((keepLayer) => {
-          const w = encoderLayerWeights(this.weights, layer);
-          const context = { ...this.#context(batch), path: pathOf(layer) };
-          const activations = 'id' in kept ? encoderLayerForward(context, w, kept).saved : kept;
-          const result = encoderLayerBackward(context, w, activations, above, rowsOf(layer), layer > lowest);
-          take(result.gradients, keepLayer);
-          return result.dx && keepLayer(result.dx);
-        });
-        runtime.release(above, ...('id' in kept ? [kept] : Object.values(kept as EncoderActivations)));
-        dy = dx;
-      }
-      for (const gradient of grads.values()) keep(gradient);
-      return { ...sums, grads };
-    });
-  }
-
-  #context(batch: Batch): EncoderContext {
-    const { config } = this;
-    const { counts } = sequencesOf(batch, config, this.classes);
-    const heads = { heads: config.n_heads, kvHeads: config.n_heads, headDim: config.hidden_size / config.n_heads };
-    const shape = { batch: batch.size, length: batch.length, ...heads };
-    return { runtime: this.ops.runtime, ops: this.ops, config, shape, counts: this.#ids(counts) };
-  }
-
-  /** [N, C] of the last layer, in the caller's scope. keepOf: handles of a layer that must outlive it. */
-  #forward(
-    batch: Batch,
-    weights = this.weights,
-    keepOf: (layer: number, saved: EncoderActivations) => readonly Handle[] = () => [],
-    pathOf: (layer: number) => UpdatePath | undefined = () => undefined,
-  ): Handle {
     const { runtime } = this.ops;
-    const context = this.#context(batch);
-    let x = this.#embed(batch);
-    for (let layer = 0; layer < this.config.n_layers; layer++) {
-      const next = runtime.scope((keep) => {
-        const { y, saved } = encoderLayerForward({ ...context, path: pathOf(layer) }, encoderLayerWeights(weights, layer), x);
-        const kept = keepOf(layer, saved);
-        for (const handle of kept) if (handle !== x) keep(handle);
-        return { y: keep(y), inputKept: kept.includes(x) };
-      });
-      if (!next.inputKept) runtime.release(x);
-      x = next.y;
-    }
-    return x;
-  }
-
-  /** Word, position and type embeddings, added and normed: [N, C]. */
-  #embed(batch: Batch): Handle {
-    const { ops, weights, config } = this;
-    const { types } = sequencesOf(batch, config, this.classes);
-    return ops.runtime.scope((keep) => {
-      const positions = batch.ids.map((_, i) => i % batch.length);
-      const sum = ops.addAll([
-        ops.gatherRows(weights.get('embed'), this.#ids(batch.ids)),
-        ops.gatherRows(weights.get('types'), this.#ids(types)),
-        ops.gatherRows(weights.get('positions'), this.#ids(positions)),
-      ]);
-      return keep(ops.layerNorm(sum, weights.get('embed_norm'), weights.get('embed_norm_bias'), config.norm_eps));
+    const inputs = this.#inputs(batch, scale);
+    return runtime.scope((keep) => {
+      if (this.graphs && !visit && !dropout) {
+        const { grads: computed, ...entropy } = this.graphs.gradients(inputs, plan);
+        for (const gradient of computed.values()) keep(gradient);
+        return { ...this.#sums(entropy, inputs.classes), grads: computed };
+      }
+      const grads = new Map<string, Handle>();
+      const take = visit ?? ((key: string, gradient: Handle, keepLayer: (handle: Handle) => Handle) => grads.set(key, keepLayer(gradient)));
+      const entropy = this.#pass.gradients(inputs, uploadEncoderInputs(runtime, inputs), plan, take, dropout);
+      for (const gradient of grads.values()) keep(gradient);
+      return { ...this.#sums(entropy, inputs.classes), grads };
     });
-  }
-
-  #head(batch: Batch, x: Handle, weights = this.weights): Head {
-    const first = this.#ids(Int32Array.from({ length: batch.size }, (_, row) => row * batch.length));
-    return headForward(this.ops, weights, x, first);
   }
 
   /** Waits for the device. Summed in f64, in the order of the sequences. */
-  #sums(batch: Batch, { logits }: Head): { readonly sums: LossSums; readonly dLogits: Handle } {
-    const { classes } = sequencesOf(batch, this.config, this.classes);
-    const { loss, predicted, dLogits } = this.ops.classEntropy(logits, this.#ids(classes));
+  #sums({ loss, predicted }: ClassEntropy, classes: Int32Array): LossSums {
     const losses = this.ops.runtime.readF32(loss);
     const chosen = this.ops.runtime.readI32(predicted);
     let lossSum = 0;
@@ -235,11 +185,6 @@ class Encoder extends LinearAccess implements SequenceClassifier {
       lossSum += losses[i] ?? Number.NaN;
       if (chosen[i] === label) correct++;
     });
-    return { sums: { lossSum, correct, labelled: classes.length }, dLogits };
-  }
-
-  /** The array stays the caller's and may be written again: copied. */
-  #ids(values: Int32Array): Handle {
-    return this.ops.runtime.upload(values, [values.length], 'i32', true);
+    return { lossSum, correct, labelled: classes.length };
   }
 }

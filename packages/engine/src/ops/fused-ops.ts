@@ -2,6 +2,7 @@ import type { Int8Codes, Nf4Codes, Place } from '../quant/formats.js';
 import { type Attribute, attribute } from '../runtime/binding.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
+import { mapWeights } from './map-weights.js';
 import type { Activation, AttentionMask, HeadShape, RopeTable } from './ops.js';
 import type { Precision, Product } from './product.js';
 import { chunkRows } from './stock-cross-entropy.js';
@@ -49,14 +50,7 @@ export class FusedOps extends StockOps {
   }
 
   override mapPrivately(path: string, offset: number, shape: readonly number[]): Handle | null {
-    const [rows = 0, columns = 0] = shape;
-    const numbers = Object.entries({ offset, rows, columns }).map(([name, value]) => attribute.int(name, value));
-    try {
-      return this.runtime.execute('RowsmithMapWeights', [], [attribute.string('path', path), ...numbers]);
-    } catch {
-      // Larger pages than the file was packed for, or no mapping to be had: reading works, and says what is wrong if it does not.
-      return null;
-    }
+    return mapWeights(this.runtime, path, offset, shape);
   }
 
   override quantiseNf4(w: Handle, block: number): Nf4Codes {

@@ -1,0 +1,45 @@
+import type { RowPlan } from '../models/causal-lm.js';
+import { type EncoderInputs, type EncoderTensors, padEncoderInputs, uploadEncoderInputs } from '../models/encoder-inputs.js';
+import type { ClassEntropy, EncoderPass } from '../models/encoder-pass.js';
+import type { Handle } from '../runtime/handle.js';
+import type { Runtime } from '../runtime/runtime.js';
+import { bucketOf } from './bucket.js';
+import { entropyOf, Graphs, gradientsOf } from './graphs.js';
+import type { Named } from './step-graph.js';
+
+/** Losses and gradients of one classifier by recorded graphs; see DecoderGraphs. */
+export class EncoderGraphs {
+  readonly graphs: Graphs;
+
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly pass: EncoderPass,
+    private readonly maxLength: number,
+  ) {
+    this.graphs = new Graphs(runtime);
+  }
+
+  loss(inputs: EncoderInputs): ClassEntropy {
+    return entropyOf(this.#run('loss', inputs, (step, tensors) => new Map(Object.entries({ ...this.pass.loss(step, tensors) }))));
+  }
+
+  gradients(inputs: EncoderInputs, plan: RowPlan): ClassEntropy & { readonly grads: ReadonlyMap<string, Handle> } {
+    return gradientsOf(
+      this.#run(`gradients ${this.graphs.idOf(plan)}`, inputs, (step, tensors) => {
+        const grads = new Map<string, Handle>();
+        const { loss, predicted } = this.pass.gradients(step, tensors, plan, (key, gradient, keep) => grads.set(key, keep(gradient)));
+        return new Map([['loss', loss], ['predicted', predicted], ...grads]);
+      }),
+    );
+  }
+
+  dispose(): void {
+    this.graphs.dispose();
+  }
+
+  #run(kind: string, inputs: EncoderInputs, body: (step: EncoderInputs, tensors: EncoderTensors) => Named): Named {
+    const step = padEncoderInputs(inputs, Math.min(bucketOf(inputs.length, 4), this.maxLength));
+    const tensors = uploadEncoderInputs(this.runtime, step);
+    return this.graphs.run(`${kind} ${step.size} ${step.length}`, new Map(Object.entries(tensors)), () => body(step, tensors));
+  }
+}
