@@ -149,8 +149,7 @@ async function one({ work: name, side }, python, peer) {
       process.execPath,
       [
         ...[join(here, 'engine-train.mjs'), values.model, '--examples', examples, '--record', recorded, '--batch', String(batch)],
-        ...['--rows', values.rows, '--memory', memory, ...count],
-        ...(values.precision === 'f32' ? [] : ['--option', `precision=${values.precision}`]),
+        ...['--rows', values.rows, '--memory', memory, '--precision', values.precision, ...count],
       ],
       environment,
     );

@@ -1,15 +1,16 @@
 /**
  * Our side of the comparison: whole training steps (forward, loss, backward, clip, optimiser, write-back) on a packed model.
  *   node bench/engine-train.mjs <model folder> --examples FILE [--batch 4] [--rows 32] [--steps 4] [--warmup 1] [--memory fast|low] [--option key=value]...
- *     [--record FILE]
- * Examples: a JSON list of {ids, labels}. `--record` writes the batches that were trained on, in order, for the peer. Prints one JSON object.
+ *     [--record FILE] [--precision f32|bf16] [--layers N]
+ * Examples: a JSON list of {ids, labels}. `--record` writes the batches that were trained on, in order, for the peer. `--layers` cuts the model
+ * to its first layers. Memory counts the whole process. Prints one JSON object.
  * Needs `npm run build` and `npm run setup`.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { exportPeft } from '@rowsmith/adapter';
 import { resolveJob } from '@rowsmith/core';
-import { openEngine, planRows, rowTensors, train } from '@rowsmith/engine';
+import { estimateMemory, openEngine, planRows, rowTensors, train } from '@rowsmith/engine';
 import { openPackedModel } from '@rowsmith/hf';
 import { timedPhases } from './compare/timed-phases.mjs';
 
@@ -27,14 +28,17 @@ const { positionals, values } = parseArgs({
     option: { type: 'string', multiple: true, default: [] },
     examples: { type: 'string' },
     record: { type: 'string' },
+    precision: { type: 'string', default: 'f32' },
+    layers: { type: 'string' },
   },
 });
 const [folder] = positionals;
 if (!folder || !values.examples) throw new Error('usage: engine-train.mjs <model folder> --examples FILE');
 const [batch, rows, steps, warmup] = [values.batch, values.rows, values.steps, values.warmup].map(Number);
 
-const packed = await openPackedModel(folder);
-const { config } = packed.index;
+const whole = await openPackedModel(folder);
+const config = values.layers ? { ...whole.index.config, n_layers: Number(values.layers) } : whole.index.config;
+const packed = { ...whole, index: { ...whole.index, config } };
 const examples = JSON.parse(readFileSync(values.examples, 'utf8')).map(({ ids, labels }) => ({
   ids: Int32Array.from(ids),
   labels: Int32Array.from(labels),
@@ -62,11 +66,10 @@ const resolved = resolveJob(
 if ('fault' in resolved) throw new Error(`${resolved.fault.param}: ${resolved.fault.message}`);
 const { hyperparameters, rowSparse, seed } = resolved;
 start.data = since();
-const engine = await openEngine();
+const engine = await openEngine({ precision: values.precision });
 start.tensorflow = since();
-const { precision } = rowSparse;
-const modelOptions = { rowTensors: rowTensors(config, rowSparse), memory: values.memory, ...(precision && { precision }) };
-const model = await engine.loadModel(packed, modelOptions);
+const runtimeBytes = process.memoryUsage.rss();
+const model = await engine.loadModel(packed, { rowTensors: rowTensors(config, rowSparse), memory: values.memory });
 start.model = since();
 const plan = planRows(engine, model, rowSparse, seed);
 start.rows = since();
@@ -100,7 +103,14 @@ for await (const event of train({ ...input, clock: () => performance.now() })) {
 if (values.record) writeFileSync(values.record, JSON.stringify(batches));
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 const adapter = exportPeft(delta, { baseModel: 'base', revision: null, baseSha256: '0'.repeat(64), modelLayers: config.n_layers });
+const sizeOf = (rowsOfBatch) => rowsOfBatch.reduce((count, { ids }) => count + ids.length, 0);
 const trainable = [...delta.values()].reduce((total, { delta: d, columnDelta }) => total + d.length + (columnDelta?.length ?? 0), 0);
+const largest = batches.reduce((a, b) => (sizeOf(b) > sizeOf(a) ? b : a));
+const estimate = estimateMemory({
+  ...{ config, rowSparse, memory: values.memory, operators: engine.operators.kind, runtimeBytes },
+  ...{ tokens: sizeOf(largest), length: rowSparse.packing ? sizeOf(largest) : Math.max(...largest.map(({ ids }) => ids.length)) },
+  labelled: largest.reduce((count, { labels }) => count + labels.slice(1).filter((label) => label !== -100).length, 0),
+});
 console.log(
   JSON.stringify({
     operators: engine.operators.kind,
@@ -112,6 +122,7 @@ console.log(
     peak_rss_mb: process.resourceUsage().maxRSS / 1024,
     anonymous_mb: phases.peak().anonymous,
     file_mb: phases.peak().file,
+    estimate_mb: estimate.total / 2 ** 20,
     start_to_first_step_seconds: start.first_step,
     start,
     trainable,
