@@ -14,7 +14,7 @@ export function openS3Client({ region, endpoint }: S3Location): S3Client {
     maxAttempts: 5,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    // Without limits a store that swallows packets is waited for without end.
-    requestHandler: { connectionTimeout: 5_000, socketTimeout: 60_000 },
+    // Without limits a store that swallows packets is waited for without end. Silence, not duration: a slow transfer goes on as long as bytes come.
+    requestHandler: { connectionTimeout: 5_000, socketTimeout: 20_000 },
   });
 }
