@@ -43,6 +43,7 @@ function configurationOf({ n_layers }, rows) {
     channels: 'out',
     quantization: 'none',
     double_quantization: false,
+    precision: 'f32',
     early_stopping_patience: 0,
     early_stopping_min_delta: 0,
   };

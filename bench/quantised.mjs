@@ -29,9 +29,12 @@ const [batch, length, rows, steps, rounds] = [values.batch, values.length, value
 
 const kinds = {
   f32: { quantization: 'none', double_quantization: false },
+  bf16: { quantization: 'bf16', double_quantization: false },
   int8: { quantization: 'int8', double_quantization: false },
   nf4: { quantization: 'nf4', double_quantization: false },
   nf4_double: { quantization: 'nf4', double_quantization: true },
+  'f32, bf16 products': { quantization: 'none', double_quantization: false, precision: 'bf16' },
+  'bf16, bf16 products': { quantization: 'bf16', double_quantization: false, precision: 'bf16' },
 };
 
 if (values.only) console.log(JSON.stringify(await measure(kinds[values.only])));
@@ -76,7 +79,7 @@ async function measure(kind) {
     const ids = all.slice(i * length, (i + 1) * length);
     return { ids, labels: ids };
   });
-  const engine = await openEngine();
+  const engine = await openEngine({ precision: kind.precision ?? 'f32' });
   const started = performance.now();
   const model = await engine.loadModel(packed, { quantization: quantizationOf(kind) });
   const startSeconds = (performance.now() - started) / 1000;

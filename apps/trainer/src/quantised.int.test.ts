@@ -65,3 +65,20 @@ it('trains on NF4, exports relative to the f32 base and says so; killed and resu
   const plainLosses = plain.all('metric').flatMap(({ point }) => point.train_loss ?? []);
   expect(plainLosses[0]).not.toBe(losses[0]);
 }, 120_000);
+
+it('products in bf16 learn as f32 does, by other bits; resumed only in the precision that a checkpoint was made in', async () => {
+  const bf16 = { precision: 'bf16' } as const;
+  const [exact, rounded] = [await attempt(start({})), await attempt(start(bf16))];
+  const lossesOf = (ended: Ended) => ended.all('metric').flatMap(({ point }) => point.train_loss ?? []);
+  expect(lossesOf(rounded)).not.toEqual(lossesOf(exact));
+  for (const [i, loss] of lossesOf(exact).entries()) expect(lossesOf(rounded)[i]).toBeCloseTo(loss, 1);
+  // The base is read as it is: nothing to say about its precision.
+  expect(await manifestOf(rounded)).not.toHaveProperty('base_precision');
+
+  const killed = await attempt(start(bf16), (message, { kill }) => message.type === 'checkpoint' && message.step === 5 && kill());
+  const resumed = await attempt(start(bf16, resumeFrom(killed)));
+  expect(await adapterFiles(root, resumed.one('done'))).toEqual(await adapterFiles(root, rounded.one('done')));
+  const other = await attempt(start({}, resumeFrom(killed)));
+  expect(other.one('resumed')).toMatchObject({ step: 0 });
+  expect(other.one('resumed').rejected.length).toBeGreaterThan(0);
+}, 60_000);

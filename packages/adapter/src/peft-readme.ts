@@ -11,6 +11,7 @@ export interface ReadmeInput {
 }
 
 const precisions: Readonly<Record<BasePrecision, string>> = {
+  bf16: 'bfloat16 (16 bits)',
   nf4: 'NF4 (4 bits, blocks of 64)',
   nf4_double: 'NF4 (4 bits, blocks of 64, their scales quantised too)',
   int8: 'int8 (8 bits, one scale a row)',

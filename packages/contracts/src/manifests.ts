@@ -33,7 +33,7 @@ export const CheckpointManifest = Type.Object(
 );
 export type CheckpointManifest = Static<typeof CheckpointManifest>;
 
-export const basePrecisionNames = ['nf4', 'nf4_double', 'int8'] as const;
+export const basePrecisionNames = ['bf16', 'nf4', 'nf4_double', 'int8'] as const;
 export type BasePrecision = (typeof basePrecisionNames)[number];
 
 export const AdapterManifest = Type.Object(

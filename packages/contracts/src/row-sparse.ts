@@ -25,7 +25,9 @@ export type ExportName = (typeof exportNames)[number];
 export type TrainOn = (typeof trainOnNames)[number];
 export const memoryNames = ['auto', 'fast', 'low'] as const;
 export type MemoryName = (typeof memoryNames)[number];
-export const quantizationNames = ['none', 'nf4', 'int8'] as const;
+export const quantizationNames = ['none', 'bf16', 'int8', 'nf4'] as const;
+export const precisionNames = ['f32', 'bf16'] as const;
+export type PrecisionName = (typeof precisionNames)[number];
 export type QuantizationName = (typeof quantizationNames)[number];
 
 const Rows = Type.Union([
@@ -94,10 +96,18 @@ const fields = {
   quantization: Type.Unsafe<QuantizationName>(
     Type.String({
       enum: [...quantizationNames],
-      description: "how the base's weight matrices are held in memory; the selected rows and columns are in full precision whatever it is",
+      description:
+        "how the base's weight matrices are held in memory: none: as they are (f32); bf16: rounded, half of that; int8: a quarter; nf4: an eighth. The selected rows and columns are in full precision whatever it is",
     }),
   ),
   double_quantization: Type.Boolean({ description: 'nf4: the scales of its blocks in 8 bits too, 0.127 instead of 0.5 bits a weight' }),
+  precision: Type.Unsafe<PrecisionName>(
+    Type.String({
+      enum: [...precisionNames],
+      description:
+        'of the matrix products: f32; bf16: operands rounded to bfloat16, sums in f32 (as torch.autocast), about twice as fast where the processor has AVX512_BF16. Weights, the trained rows, their gradients and the optimizer stay in f32',
+    }),
+  ),
   head_groups: Type.Boolean({ description: 'each attention head of q_proj, k_proj and v_proj gives the same number of rows' }),
   heads: Type.Number({
     minimum: 0,

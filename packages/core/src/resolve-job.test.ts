@@ -30,6 +30,7 @@ test('everything automatic', () => {
       train_biases: false,
       quantization: 'none',
       double_quantization: false,
+      precision: 'f32',
       head_groups: false,
       heads: 0,
       reuse_rows_of: null,

@@ -102,6 +102,7 @@ export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | 
     ...resolveChannels(asked),
     quantization: given(asked.quantization) ?? 'none',
     double_quantization: given(asked.double_quantization) ?? false,
+    precision: given(asked.precision) ?? 'f32',
     targets: given(asked.targets) ?? [...auto.targets],
     ...(given(asked.attention_rows) === 'shared' && { attention_rows: 'shared' as const }),
     ...labelAggregationOf(asked),

@@ -15,6 +15,7 @@ const laterFields = {
   update_dropout: 0,
   train_biases: false,
   quantization: 'none',
+  precision: 'f32',
   double_quantization: false,
   head_groups: false,
   heads: 0,

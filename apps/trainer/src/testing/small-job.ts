@@ -52,6 +52,7 @@ export async function smallJob(root: string): Promise<JobSpec> {
       train_biases: false,
       quantization: 'none',
       double_quantization: false,
+      precision: 'f32',
       head_groups: false,
       heads: 0,
       reuse_rows_of: null,

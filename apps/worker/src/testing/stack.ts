@@ -208,6 +208,7 @@ export class WorkerStack {
         train_biases: false,
         quantization: 'none',
         double_quantization: false,
+        precision: 'f32',
         head_groups: false,
         heads: 0,
         reuse_rows_of: null,

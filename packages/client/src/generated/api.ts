@@ -13231,12 +13231,17 @@ export interface components {
                 /** @description the selected rows of a matrix that has a bias train their bias entries too */
                 train_biases: boolean;
                 /**
-                 * @description how the base's weight matrices are held in memory; the selected rows and columns are in full precision whatever it is
+                 * @description how the base's weight matrices are held in memory: none: as they are (f32); bf16: rounded, half of that; int8: a quarter; nf4: an eighth. The selected rows and columns are in full precision whatever it is
                  * @enum {string}
                  */
-                quantization: "none" | "nf4" | "int8";
+                quantization: "none" | "bf16" | "int8" | "nf4";
                 /** @description nf4: the scales of its blocks in 8 bits too, 0.127 instead of 0.5 bits a weight */
                 double_quantization: boolean;
+                /**
+                 * @description of the matrix products: f32; bf16: operands rounded to bfloat16, sums in f32 (as torch.autocast), about twice as fast where the processor has AVX512_BF16. Weights, the trained rows, their gradients and the optimizer stay in f32
+                 * @enum {string}
+                 */
+                precision: "f32" | "bf16";
                 /** @description each attention head of q_proj, k_proj and v_proj gives the same number of rows */
                 head_groups: boolean;
                 /** @description share of the attention heads of q_proj, k_proj and v_proj that is trained whole, instead of rows; 0 = off */
@@ -13354,12 +13359,17 @@ export interface components {
                 /** @description the selected rows of a matrix that has a bias train their bias entries too */
                 train_biases: boolean;
                 /**
-                 * @description how the base's weight matrices are held in memory; the selected rows and columns are in full precision whatever it is
+                 * @description how the base's weight matrices are held in memory: none: as they are (f32); bf16: rounded, half of that; int8: a quarter; nf4: an eighth. The selected rows and columns are in full precision whatever it is
                  * @enum {string}
                  */
-                quantization: "none" | "nf4" | "int8";
+                quantization: "none" | "bf16" | "int8" | "nf4";
                 /** @description nf4: the scales of its blocks in 8 bits too, 0.127 instead of 0.5 bits a weight */
                 double_quantization: boolean;
+                /**
+                 * @description of the matrix products: f32; bf16: operands rounded to bfloat16, sums in f32 (as torch.autocast), about twice as fast where the processor has AVX512_BF16. Weights, the trained rows, their gradients and the optimizer stay in f32
+                 * @enum {string}
+                 */
+                precision: "f32" | "bf16";
                 /** @description each attention head of q_proj, k_proj and v_proj gives the same number of rows */
                 head_groups: boolean;
                 /** @description share of the attention heads of q_proj, k_proj and v_proj that is trained whole, instead of rows; 0 = off */
@@ -13797,8 +13807,9 @@ export interface components {
                 channels?: "auto" | ("out" | "in" | "both" | "coupled");
                 update_dropout?: "auto" | number;
                 train_biases?: "auto" | boolean;
-                quantization?: "auto" | ("none" | "nf4" | "int8");
+                quantization?: "auto" | ("none" | "bf16" | "int8" | "nf4");
                 double_quantization?: "auto" | boolean;
+                precision?: "auto" | ("f32" | "bf16");
                 head_groups?: "auto" | boolean;
                 heads?: "auto" | number;
                 reuse_rows_of?: "auto" | (string | null);

@@ -1,5 +1,5 @@
 /** How much memory a training process needs at its peak, known before anything is computed. Pure. */
-import { isEncoder, type ModelConfig, type RowSparseConfig, sizesOf } from '@rowsmith/contracts';
+import { isEncoder, type ModelConfig, type QuantizationName, type RowSparseConfig, sizesOf } from '@rowsmith/contracts';
 import { isHead } from '../models/encoder-layout.js';
 import { linearsOfAny, shapesOfAny } from '../models/model-layout.js';
 import { chunkRows } from '../ops/stock-cross-entropy.js';
@@ -39,6 +39,8 @@ export interface MemoryEstimate {
 /** Code, workspaces and caches that the first steps add to `runtimeBytes` (measured: 15 to 40 MiB). */
 const warmBytes = 25 * 2 ** 20;
 const pageBytes = 4096;
+/** Of an f32 matrix, with the scales. */
+const heldShare: Readonly<Record<QuantizationName, number>> = { none: 1, bf16: 0.5, int8: 0.26, nf4: 0.145 };
 /** Of freed memory that TensorFlow's pools hold in pieces too small for what comes next (measured: 2 to 6 %). */
 const fragmentation = 1.05;
 
@@ -119,7 +121,7 @@ function weightBytes({ config, rowSparse, operators }: MemoryQuestion): Pick<Mem
   const writtenBytes = shapes.reduce((sum, { name, bytes }) => sum + (written.has(name) ? bytes : 0), 0);
   if (rowSparse.quantization !== 'none') {
     const matrices = shapes.filter(({ name }) => /layers\.\d+\.(qkv|o|gate_up|up|down)$/.test(name)).map(({ bytes }) => bytes);
-    const quantised = matrices.reduce((sum, bytes) => sum + bytes * (rowSparse.quantization === 'int8' ? 0.26 : 0.145), 0);
+    const quantised = matrices.reduce((sum, bytes) => sum + bytes * heldShare[rowSparse.quantization], 0);
     // Dequantised one at a time.
     const own = Math.round(quantised + Math.max(0, ...matrices));
     return { weightsMapped: all - matrices.reduce((sum, bytes) => sum + bytes, 0), baseAnonymous: own };

@@ -9,7 +9,10 @@ const adjointY: readonly Attribute[] = [attribute.bool('adj_y', true)];
 const keepDims: readonly Attribute[] = [attribute.bool('keep_dims', true)];
 const argMaxI32: readonly Attribute[] = [attribute.dtype('output_type', 'i32')];
 
-const castTo: Readonly<Record<'f32', readonly Attribute[]>> = { f32: [attribute.dtype('DstT', 'f32')] };
+const castTo: Readonly<Record<'f32' | 'bf16', readonly Attribute[]>> = {
+  f32: [attribute.dtype('DstT', 'f32')],
+  bf16: [attribute.dtype('DstT', 'bf16')],
+};
 
 /** Eager TensorFlow does not infer the attributes of list inputs before it picks a kernel. */
 const listOf = (parts: readonly Handle[]): readonly Attribute[] => [
@@ -32,7 +35,7 @@ export class Operators {
     return this.runtime.execute(op, [a, b]);
   }
 
-  cast(x: Handle, to: 'f32'): Handle {
+  cast(x: Handle, to: 'f32' | 'bf16'): Handle {
     return this.runtime.execute('Cast', [x], castTo[to]);
   }
 

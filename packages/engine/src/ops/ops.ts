@@ -79,8 +79,8 @@ export interface Ops {
   /** The flattened x at ids[i] becomes the flattened values at i, in x's own memory. ids: [n] i32, distinct. */
   writeElements(x: Handle, ids: Handle, values: Handle): void;
 
-  /** 1/(1 - rate) with probability 1 - rate, else 0, each entry for itself: a function of shape, rate and the key of two u32. f32. */
-  dropoutMask(shape: readonly number[], rate: number, key: readonly [number, number]): Handle;
+  /** 1/(1 - rate) with probability 1 - rate, else 0, each entry for itself: a function of shape, rate and the key of two u32 (or [2] i32). f32. */
+  dropoutMask(shape: readonly number[], rate: number, key: readonly [number, number] | Handle): Handle;
 
   // Elementwise, with broadcasting
   add(a: Handle, b: Handle): Handle;
@@ -123,6 +123,11 @@ export interface Ops {
   quantiseInt8(w: Handle): Int8Codes;
   /** [rows, columns] f32 */
   dequantiseInt8(codes: Int8Codes, place: Place): Handle;
+
+  /** To bfloat16, ties to even. */
+  roundBf16(w: Handle): Handle;
+  /** [rows, columns] f32 */
+  widenBf16(w: Handle, place: Place): Handle;
 
   // The decoder's parts
   /** x / sqrt(mean(x^2) + eps) * weight. x: [N, C], weight: [C] → [N, C] */

@@ -93,10 +93,10 @@ export class StockOps implements Ops {
     this.runtime.scope(() => this.writeRows(this.o.reshape(x, [-1]), ids, this.o.reshape(values, [-1])));
   }
 
-  dropoutMask(shape: readonly number[], rate: number, key: readonly [number, number]): Handle {
+  dropoutMask(shape: readonly number[], rate: number, key: readonly [number, number] | Handle): Handle {
     return this.#scoped(() => {
       // TensorFlow's stateless generator is a counter-based Philox: the same numbers with any number of threads.
-      const words = this.runtime.upload(Int32Array.from(key), [2], 'i32');
+      const words = 'id' in key ? key : this.runtime.upload(Int32Array.from(key), [2], 'i32');
       const uniform = this.runtime.execute('StatelessRandomUniform', [this.o.sizes(shape), words], uniformF32);
       const kept = this.o.cast(this.o.binary('Less', this.runtime.upload(Float32Array.of(rate), [], 'f32'), uniform), 'f32');
       return this.scale(kept, 1 / (1 - rate));
@@ -171,6 +171,12 @@ export class StockOps implements Ops {
   }
   quantiseInt8(w: Handle): Int8Codes {
     return quantiseInt8(this.o, w);
+  }
+  roundBf16(w: Handle): Handle {
+    return this.o.cast(w, 'bf16');
+  }
+  widenBf16(w: Handle, { start, rows, columns }: Place): Handle {
+    return this.#scoped(() => this.o.cast(this.o.slice(w, [start, 0], [rows, columns]), 'f32'));
   }
   dequantiseInt8(codes: Int8Codes, place: Place): Handle {
     return dequantiseInt8(this.o, codes, place);

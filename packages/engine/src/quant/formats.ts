@@ -3,7 +3,7 @@ import type { Handle } from '../runtime/handle.js';
 
 /** How the base's matrices are held. `double`: NF4 only; the block scales in 8 bits too. */
 export interface Quantization {
-  readonly kind: 'nf4' | 'int8';
+  readonly kind: 'bf16' | 'int8' | 'nf4';
   readonly double: boolean;
 }
 

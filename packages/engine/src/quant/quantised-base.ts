@@ -17,7 +17,7 @@ interface Quantised {
 export type Original = (name: string) => Handle;
 
 /**
- * The matrices of a quantised base: held in 4 or 8 bits, in f32 only while a product reads them. What was written (selected rows and columns) is
+ * The matrices of a quantised base: held in 4, 8 or 16 bits, in f32 only while a product reads them. What was written (selected rows and columns) is
  * exact: it lies over the dequantised matrix each time.
  */
 export class QuantisedBase {
@@ -115,10 +115,14 @@ export class QuantisedBase {
     const [rows = 0, columns = 0] = shape;
     return runtime.scope((): Quantised => {
       const w = this.original(name);
+      if (quantization.kind === 'bf16') {
+        finite(name, runtime.readF32(ops.sumAll(ops.abs(w))));
+        const held = runtime.own(ops.roundBf16(w));
+        return { shape: [rows, columns], handles: [held], dequantise: (place) => ops.widenBf16(held, place) };
+      }
       const codes = quantization.kind === 'nf4' ? ops.quantiseNf4(w, nf4Block) : ops.quantiseInt8(w);
       const scales = runtime.readF32(codes.scales);
-      if (!scales.every(Number.isFinite))
-        throw new EngineError('precheck', 'invalid_model', `tensor ${name}: a weight is not finite; its weights are damaged`);
+      finite(name, scales);
       const own = <H extends Handle>(handle: H): H => runtime.own(handle);
       if (quantization.kind === 'int8') {
         const held: Int8Codes = { codes: own(codes.codes), scales: own(codes.scales) };
@@ -129,6 +133,11 @@ export class QuantisedBase {
       return { shape: [rows, columns], handles, dequantise: (place) => ops.dequantiseNf4(held, nf4Block, place) };
     });
   }
+}
+
+function finite(name: string, values: Float32Array): void {
+  if (!values.every(Number.isFinite))
+    throw new EngineError('precheck', 'invalid_model', `tensor ${name}: a weight is not finite; its weights are damaged`);
 }
 
 function twice({ runtime }: StockOps, codes: Handle, scales: Float32Array): Nf4Codes {

@@ -35,9 +35,12 @@ function dequantised({ ops }: Engine, { config, tensors }: ModelInMemory, { kind
     runtime.scope(() => {
       const w = runtime.upload(tensors.get(name) as Float32Array, [rows, columns], 'f32', true);
       const place = { start: 0, rows, columns };
-      const back =
-        kind === 'nf4' ? ops.dequantiseNf4(ops.quantiseNf4(w, nf4Block), nf4Block, place) : ops.dequantiseInt8(ops.quantiseInt8(w), place);
-      values.set(name, runtime.readF32(back).slice());
+      const back = {
+        nf4: () => ops.dequantiseNf4(ops.quantiseNf4(w, nf4Block), nf4Block, place),
+        int8: () => ops.dequantiseInt8(ops.quantiseInt8(w), place),
+        bf16: () => ops.widenBf16(ops.roundBf16(w), place),
+      };
+      values.set(name, runtime.readF32(back[kind]()).slice());
     });
   }
   return { config, tensors: values };
@@ -72,6 +75,8 @@ describe.each([
   ['nf4', 'fused'],
   ['nf4', 'stock'],
   ['int8', 'fused'],
+  ['bf16', 'fused'],
+  ['bf16', 'stock'],
 ] as const)('%s, %s operators', (kind, operators) => {
   const quantization = { kind, double: false };
   const by = () => (operators === 'fused' ? engine : stock);

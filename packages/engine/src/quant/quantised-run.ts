@@ -13,6 +13,7 @@ export const quantizations: readonly Quantization[] = [
   { kind: 'nf4', double: false },
   { kind: 'nf4', double: true },
   { kind: 'int8', double: false },
+  { kind: 'bf16', double: false },
 ];
 
 export interface QuantisedRun extends Quantization {

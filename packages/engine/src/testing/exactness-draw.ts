@@ -1,6 +1,7 @@
 /** For tests of exactness: configurations drawn at random. */
 import {
   channelsNames,
+  type PrecisionName,
   type QuantizationName,
   type RowSparseConfig,
   scheduleNames,
@@ -44,8 +45,9 @@ const rowSparseDraw: fc.Arbitrary<Partial<RowSparseConfig>> = fc.record({
   layers: pick<[number, number]>([0, 1], [1, 1]),
   head_groups: fc.boolean(),
   train_biases: fc.boolean(),
-  quantization: pick<QuantizationName>('none', 'nf4', 'int8'),
+  quantization: pick<QuantizationName>('none', 'bf16', 'int8', 'nf4'),
   double_quantization: fc.boolean(),
+  precision: pick<PrecisionName>('f32', 'f32', 'bf16'),
   update_dropout: pick(0, 0.2),
   packing: fc.boolean(),
   length_bucketing: fc.boolean(),

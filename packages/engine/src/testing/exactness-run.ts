@@ -7,6 +7,7 @@ import type { RowPlan, TrainableModel } from '../models/causal-lm.js';
 import { createCausalLM } from '../models/decoder.js';
 import { createClassifier } from '../models/encoder.js';
 import { tinyModel } from '../models/tiny-model.js';
+import { FusedOps } from '../ops/fused-ops.js';
 import { StockOps } from '../ops/stock-ops.js';
 import { quantizationOf } from '../quant/formats.js';
 import { planFromIndices } from '../rows/plan-from-indices.js';
@@ -27,15 +28,20 @@ const examplesOf = ({ architecture }: Draw) =>
     ? { trainExamples: classified(counting.trainExamples), validExamples: classified(counting.validExamples) }
     : counting;
 
-const stockEngines = new WeakMap<Engine, Engine>();
-function stockEngine(engine: Engine): Engine {
-  const stock = stockEngines.get(engine) ?? engineOf(new StockOps(engine.ops.runtime), { kind: 'stock', reason: 'drawn' });
-  stockEngines.set(engine, stock);
-  return stock;
-}
+const engines = new Map<string, Engine>();
 
 /** The operators that a draw names; where the fused ones cannot be loaded everything is stock. */
-const engineFor = (engine: Engine, { operators }: Draw): Engine => (operators === 'fused' ? engine : stockEngine(engine));
+function engineFor({ operators, ops: { runtime } }: Engine, { operators: drawn, rowSparse: { precision } }: Draw): Engine {
+  const kind = operators.kind === 'stock' ? 'stock' : drawn;
+  const known = engines.get(`${kind} ${precision}`);
+  if (known) return known;
+  const made =
+    kind === 'fused'
+      ? engineOf(new FusedOps(runtime, precision), { kind })
+      : engineOf(new StockOps(runtime, precision), { kind, reason: 'drawn' });
+  engines.set(`${kind} ${precision}`, made);
+  return made;
+}
 
 const settingsOf = ({ rowSparse }: Draw): RowSparseConfig => ({ ...toyRowSparse, ...rowSparse });
 

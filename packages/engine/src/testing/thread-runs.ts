@@ -8,6 +8,7 @@ import { type Engine, engineOf, openEngine } from '../engine.js';
 import type { CausalLM } from '../models/causal-lm.js';
 import { createCausalLM } from '../models/decoder.js';
 import { tinyModel } from '../models/tiny-model.js';
+import { FusedOps } from '../ops/fused-ops.js';
 import { StockOps } from '../ops/stock-ops.js';
 import { type Quantization, quantizationOf } from '../quant/formats.js';
 import { planFromScores } from '../rows/plan-from-scores.js';
@@ -47,15 +48,18 @@ const tasks = '/proc/self/task';
 export async function runsOnThreads(threads: string): Promise<string> {
   for (const name of ['TF_NUM_INTRAOP_THREADS', 'OMP_NUM_THREADS', 'ROWSMITH_THREADS']) process.env[name] = threads;
   const fused = await openEngine();
-  const stock = engineOf(new StockOps(fused.ops.runtime), { kind: 'stock', reason: 'the other kind' });
+  const { runtime } = fused.ops;
+  const stock = engineOf(new StockOps(runtime), { kind: 'stock', reason: 'the other kind' });
+  const rounding = engineOf(new FusedOps(runtime, 'bf16'), { kind: 'fused' });
   const digests: Record<string, readonly [string, string]> = {};
   const held: readonly Partial<RowSparseConfig>[] = [
     { channels: 'both', update_dropout: 0.1 },
     { channels: 'coupled', packing: false },
     { quantization: 'nf4', double_quantization: true },
     { quantization: 'int8' },
+    { quantization: 'bf16' },
   ];
-  for (const [kind, engine] of Object.entries({ fused, stock }))
+  for (const [kind, engine] of Object.entries({ fused, stock, rounding }))
     for (const [i, scorer] of scorerNames.entries()) {
       const change = { scorer, calibration_batches: 2, ...held[i % held.length] };
       const quantization: Quantization | undefined = quantizationOf({ ...toyRowSparse, ...change });

@@ -34,6 +34,7 @@ export const toyRowSparse: RowSparseConfig = {
   train_biases: false,
   quantization: 'none',
   double_quantization: false,
+  precision: 'f32',
   head_groups: false,
   heads: 0,
   reuse_rows_of: null,
