@@ -108,7 +108,7 @@ class AttemptRun {
     const { stop, log } = this.surroundings;
     await this.#phase('loading_model', `Loading the base model ${spec.model}`);
     const packed = await openBaseModel(model_dir, spec.base_sha256);
-    const engine = await openEngine();
+    const engine = await openEngine({ precision: spec.row_sparse.precision });
     log.info({ op: 'engine', tensorflow: engine.ops.runtime.tensorflowVersion, operators: engine.operators }, 'engine opened');
     await stopHere(stop);
 
