@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { nullable } from './errors.js';
 import { Hyperparameters } from './job.js';
 import { RowSparseConfig } from './row-sparse.js';
 
@@ -42,8 +43,24 @@ export const JobEstimate = Type.Object({
       memory_mode: Type.Unsafe<'fast' | 'low'>(Type.String({ enum: ['fast', 'low'] })),
       needed_bytes: Type.Integer(),
       fits: Type.Boolean(),
-      duration_seconds: Type.Object({ low: Type.Integer(), high: Type.Integer() }),
+      duration_seconds: Type.Object({ low: Type.Integer(), high: Type.Integer() }, { description: 'by formula' }),
     }),
+  ),
+  duration: Type.Object(
+    {
+      basis: Type.Unsafe<'measured' | 'formula'>(
+        Type.String({
+          enum: ['measured', 'formula'],
+          description: 'measured: by the speed of finished jobs on this base model and device class, here; formula: from sizes alone',
+        }),
+      ),
+      device_class: nullable(Type.String({ description: 'asked for, or the one with most measured jobs; null: any' })),
+      jobs: Type.Integer({ description: 'that were measured' }),
+      tokens_per_second: nullable(Type.Object({ slowest: Type.Number(), fastest: Type.Number() })),
+      low: Type.Integer({ description: 'seconds' }),
+      high: Type.Integer({ description: 'seconds' }),
+    },
+    { description: 'where this job would run' },
   ),
 });
 export type JobEstimate = Static<typeof JobEstimate>;

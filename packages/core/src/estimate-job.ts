@@ -5,7 +5,12 @@
  * their gradient, activations of one batch, and the logits of one chunk. Work: 2 multiply-adds a weight and token forward, 2 backward for the
  * gradient of the inputs; the gradient of a few rows is small beside them, so about 4 times parameters times tokens floating-point operations,
  * and attention's 4 x layers x width x length a token in each direction.
+ *
+ * Encoders (BERT): their embeddings are looked up, not multiplied, every token attends to all others, and there are no logits; what a layer keeps is that of
+ * the engine's encoder, 7 widths and one feed-forward a token (within 2 % of BERT base's peak), beside it what its backward pass makes.
  */
+import type { TrainingSpeed } from './ports.js';
+
 export interface EstimateFacts {
   readonly parameters: number;
   readonly weightsBytes: number;
@@ -23,6 +28,7 @@ export interface EstimateFacts {
   /** Tokens of the validation data times the evaluations. */
   readonly evaluationTokens: number;
   readonly lowMemory: boolean;
+  readonly encoder: boolean;
 }
 export interface DeviceClass {
   readonly name: string;
@@ -46,12 +52,9 @@ const logitChunkRows = 512;
 
 /** Bytes at the peak. Fast keeps every layer's intermediate values, low keeps each layer's input and recomputes one layer. */
 export function memoryOf(facts: EstimateFacts): JobMemory {
-  const { batch, length, hidden, intermediate, layers, heads, vocabulary, trainable } = facts;
-  const positions = batch * length;
-  const input = positions * hidden * f32;
-  const inside = positions * (8 * hidden + 3 * intermediate) * f32 + batch * heads * length * length * f32;
-  const activations = facts.lowMemory ? layers * input + inside : layers * (input + inside);
-  const logits = 2 * Math.min(positions, logitChunkRows) * vocabulary * f32;
+  const { batch, length, vocabulary, trainable } = facts;
+  const activations = facts.encoder ? encoderActivations(facts) : decoderActivations(facts);
+  const logits = facts.encoder ? 0 : 2 * Math.min(batch * length, logitChunkRows) * vocabulary * f32;
   const trained = 4 * trainable * f32;
   const { weightsBytes: weights } = facts;
   return {
@@ -64,13 +67,45 @@ export function memoryOf(facts: EstimateFacts): JobMemory {
   };
 }
 
+function decoderActivations({ batch, length, hidden, intermediate, layers, heads, lowMemory }: EstimateFacts): number {
+  const positions = batch * length;
+  const input = positions * hidden * f32;
+  const inside = positions * (8 * hidden + 3 * intermediate) * f32 + batch * heads * length * length * f32;
+  return lowMemory ? layers * input + inside : layers * (input + inside);
+}
+
+/** Attention holds four blocks of probabilities of at most 16 MiB, or of one sequence. */
+function encoderActivations({ batch, length, hidden, intermediate, layers, heads, lowMemory }: EstimateFacts): number {
+  const positions = batch * length;
+  const layer = 7 * hidden + intermediate;
+  const kept = layers * (lowMemory ? hidden : layer);
+  const beside = 8 * intermediate + 20 * hidden + (lowMemory ? 3 * intermediate + 20 * hidden : 0);
+  const probabilities = 4 * Math.max(f32 * heads * length * length, Math.min(2 ** 24, f32 * heads * positions * length));
+  return f32 * positions * (kept + beside) + probabilities;
+}
+
+/** Of a token: forward, and training. */
+function workOfToken({ parameters, vocabulary, layers, hidden, length, lowMemory, encoder }: EstimateFacts) {
+  const multiplied = encoder ? Math.max(0, parameters - vocabulary * hidden) : parameters;
+  const forward = 2 * multiplied + 4 * layers * hidden * (encoder ? length : length / 2);
+  return { forward, training: 2 * forward + (lowMemory ? forward : 0) };
+}
+
 /** Floating-point operations of training and evaluating. */
 export function workOf(facts: EstimateFacts): number {
-  const { parameters, layers, hidden, length, tokens, evaluationTokens } = facts;
-  const forward = 2 * parameters + 4 * layers * hidden * (length / 2);
-  const recomputed = facts.lowMemory ? forward : 0;
-  return tokens * (2 * forward + recomputed) + evaluationTokens * forward;
+  const { forward, training } = workOfToken(facts);
+  return facts.tokens * training + facts.evaluationTokens * forward;
 }
+
+/** Seconds by what was measured: tokens of evaluations cost as much as their share of a training token's work. */
+export function measuredSeconds(facts: EstimateFacts, speed: Pick<TrainingSpeed, 'slowest' | 'fastest' | 'overheadSeconds'>) {
+  const { forward, training } = workOfToken(facts);
+  const tokens = facts.tokens + (facts.evaluationTokens * forward) / training;
+  const at = (rate: number) => Math.ceil(speed.overheadSeconds + tokens / rate);
+  return { low: at(speed.fastest * (1 + measuredSpread)), high: at(speed.slowest * (1 - measuredSpread)) };
+}
+/** Other rows, lengths and batches than those that were measured. */
+const measuredSpread = 0.2;
 
 /** Machines of a kind, by what a job may use of one. */
 export const deviceClasses: readonly DeviceClass[] = [

@@ -1,4 +1,4 @@
-export { type DeviceClass, deviceClasses, type EstimateFacts, type JobMemory, memoryOf, workOf } from './estimate-job.js';
+export { type DeviceClass, deviceClasses, type EstimateFacts, type JobMemory, measuredSeconds, memoryOf, workOf } from './estimate-job.js';
 export { type DispatchPlan, type FleetState, planDispatch } from './fair-share.js';
 export * from './fleet-ports.js';
 export { modelNameOf } from './model-name.js';

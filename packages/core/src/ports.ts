@@ -215,6 +215,17 @@ export interface CheckpointRecord {
   readonly removedAt: Date | null;
 }
 
+/** What finished jobs on a base model have shown, of one device class. */
+export interface TrainingSpeed {
+  readonly deviceClass: string;
+  readonly jobs: number;
+  /** Tokens a second of the slowest and the fastest of these jobs, evaluations and checkpoints not counted. */
+  readonly slowest: number;
+  readonly fastest: number;
+  /** Least time that a job took beside its steps: loading, scoring, evaluating, making the adapter. */
+  readonly overheadSeconds: number;
+}
+
 /** Jobs as the API sees them; every method takes the project, so that a foreign id is the same as none. */
 export interface JobStore {
   /**
@@ -259,6 +270,8 @@ export interface JobStore {
   /** The job keeps its record and its adapter; the model is no longer listed or found. false: there is none of that name. */
   deleteModel(projectId: ProjectId, fineTunedModel: string): Promise<boolean>;
   listFineTuned(projectId: ProjectId): Promise<readonly JobRecord[]>;
+  /** Of the newest succeeded jobs on a base, whoever's they were: only rates leave here. Most jobs first. */
+  speeds(baseSha256: string): Promise<readonly TrainingSpeed[]>;
 }
 
 /** Wakes waiting SSE streams: calls back with the job id after events were committed. Lost wake-ups are allowed; poll as well. */

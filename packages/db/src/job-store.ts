@@ -1,5 +1,5 @@
 import type { CreateJobBody } from '@rowsmith/contracts';
-import type { JobStore } from '@rowsmith/core';
+import type { JobStore, TrainingSpeed } from '@rowsmith/core';
 import { finalStatuses } from '@rowsmith/core';
 import { currentTraceparent } from '@rowsmith/telemetry';
 import { appendEvents } from './append-events.js';
@@ -10,6 +10,9 @@ import { pageOf } from './page.js';
 import { createPauseStore } from './pause-store.js';
 import { requireRoomForJob } from './quota.js';
 import { checkpointRecord, jobRecord, metricPoint, storedEvent } from './records.js';
+
+/** Jobs that an estimate goes by: enough to see a spread, few enough to be of today's machines. */
+const mostMeasured = 20;
 
 /** The ports' types are JSON, which their readonly marks hide from Prisma's. */
 const json = (value: object) => value as Prisma.InputJsonObject;
@@ -189,6 +192,17 @@ export function createJobStore(database: Database): JobStore {
         WHERE project_id = ${projectId} AND fine_tuned_model = ${fineTunedModel} AND status = 'succeeded' AND model_deleted_at IS NULL`;
       return deleted > 0;
     },
+
+    speeds: (baseSha256) => prisma.$queryRaw<TrainingSpeed[]>`
+      WITH finished AS (
+        SELECT id, device_class, epoch, extract(epoch FROM finished_at - started_at) AS took FROM job
+        WHERE status = 'succeeded' AND device_class IS NOT NULL AND spec ->> 'base_sha256' = ${baseSha256} ORDER BY created_at DESC LIMIT ${mostMeasured}),
+      rates AS (
+        SELECT f.device_class, sum(m.tokens) / sum(m.seconds) AS rate, CASE WHEN min(f.epoch) = 1 THEN GREATEST(0, min(f.took) - sum(m.seconds)) END AS overhead
+        FROM finished f JOIN metric m ON m.job_id = f.id AND m.tokens > 0 AND m.seconds > 0 GROUP BY f.id, f.device_class)
+      SELECT device_class AS "deviceClass", count(*)::int AS jobs, min(rate)::float8 AS slowest, max(rate)::float8 AS fastest,
+             COALESCE(min(overhead), 0)::float8 AS "overheadSeconds"
+      FROM rates GROUP BY device_class ORDER BY count(*) DESC, device_class`,
 
     async listFineTuned(projectId) {
       const rows = await prisma.job.findMany({

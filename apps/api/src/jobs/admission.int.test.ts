@@ -156,6 +156,30 @@ test('an estimate: steps as the job will have them, memory and duration by devic
   expect((await post('/jobs', body)).body.progress.total_steps).toBe(estimate.steps);
 });
 
+test('the duration is by formula until jobs on the same base and device class were measured here', async () => {
+  const file = (await upload(examplesJsonl(8))).body.id;
+  const body = { model: api.modelId, training_file: file, device_class: 'cpu', row_sparse: { rows: 2 } };
+  const estimate = async (change: object = {}) => (await post<JobEstimate>('/jobs/estimate', { ...body, ...change })).body;
+  const before = await estimate();
+  expect(before.duration).toMatchObject({ basis: 'formula', device_class: 'cpu', jobs: 0, tokens_per_second: null });
+  const cpus = before.devices.filter(({ device }) => device.startsWith('cpu-')).map(({ duration_seconds: span }) => span);
+  expect(before.duration.low).toBe(Math.min(...cpus.map(({ low }) => low)));
+  const job = (await post('/jobs', body)).body;
+  await api.succeed(job.id, 4);
+  // 64 tokens in half a second, each step.
+  const after = await estimate();
+  expect(after.duration).toMatchObject({
+    basis: 'measured',
+    device_class: 'cpu',
+    jobs: 1,
+    tokens_per_second: { slowest: 128, fastest: 128 },
+  });
+  expect(after.duration.high).toBe(Math.ceil(after.tokens.trained / (128 * 0.8)));
+  expect((await estimate({ device_class: 'auto' })).duration.basis).toBe('measured');
+  // Another class was not measured.
+  expect((await estimate({ device_class: 'cuda-80g' })).duration).toMatchObject({ basis: 'formula', device_class: 'cuda-80g' });
+});
+
 test('a clone differs in what is named; "auto" stays "auto" and is resolved anew', async () => {
   const asked = {
     suffix: 'first',

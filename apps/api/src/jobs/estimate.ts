@@ -1,10 +1,28 @@
 /** What a job will cost, before anything is queued. */
-import { type CreateJobBody, type JobEstimate, type ProjectId, sizesOf, type TokenCounts, targetNames } from '@rowsmith/contracts';
-import { deviceClasses, type EstimateFacts, type FileRecord, memoryOf, type ObjectStore, workOf } from '@rowsmith/core';
+import {
+  type CreateJobBody,
+  isEncoder,
+  type JobEstimate,
+  type ProjectId,
+  sizesOf,
+  type TokenCounts,
+  targetNames,
+} from '@rowsmith/contracts';
+import {
+  deviceClasses,
+  type EstimateFacts,
+  type FileRecord,
+  type JobStore,
+  measuredSeconds,
+  memoryOf,
+  type ObjectStore,
+  workOf,
+} from '@rowsmith/core';
 import type { TokenCounter } from '../models/token-counter.js';
 import { type Admission, type AdmissionDeps, admitJob, modelFacts } from './admit-job.js';
 
 export interface EstimateDeps extends AdmissionDeps {
+  readonly jobs: Pick<JobStore, 'get' | 'checkpoint' | 'speeds'>;
   readonly objects: Pick<ObjectStore, 'get' | 'getBytes'>;
   readonly tokens: TokenCounter;
 }
@@ -47,7 +65,9 @@ function trainableOf({ model, settings }: Admission): number {
     return selected - (selected % (rows.round_to ?? 4));
   };
   const perLayer = targetNames.filter((t) => targets.includes(t)).reduce((sum, t) => sum + chosen(rowsOf[t]) * widthOf(t), 0);
-  return perLayer * (layers[1] - layers[0] + 1);
+  // A pooler is trained whole; how many classes there are is in the data.
+  const head = isEncoder(model.config) ? config.hidden_size * (config.hidden_size + 1) : 0;
+  return perLayer * (layers[1] - layers[0] + 1) + head;
 }
 
 function factsOf(admission: Admission, lengths: Lengths, lowMemory: boolean): EstimateFacts {
@@ -74,6 +94,31 @@ function factsOf(admission: Admission, lengths: Lengths, lowMemory: boolean): Es
     tokens: Math.round(seen * lengths.mean),
     evaluationTokens: Math.round(evaluations * validationExamples * lengths.mean),
     lowMemory,
+    encoder: isEncoder(config),
+  };
+}
+
+/** Where the job would run: measured there, or what the machines of that kind would take by formula. */
+async function durationOf(
+  deps: EstimateDeps,
+  { device_class: asked = 'auto' }: CreateJobBody,
+  { model }: Admission,
+  facts: EstimateFacts,
+  devices: JobEstimate['devices'],
+): Promise<JobEstimate['duration']> {
+  const speeds = await deps.jobs.speeds(model.base_sha256);
+  const speed = asked === 'auto' ? speeds[0] : speeds.find(({ deviceClass }) => deviceClass === asked);
+  if (speed !== undefined) {
+    const { deviceClass, jobs, slowest, fastest } = speed;
+    const rates = { slowest, fastest };
+    return { basis: 'measured', device_class: deviceClass, jobs, tokens_per_second: rates, ...measuredSeconds(facts, speed) };
+  }
+  const kind = /^[a-z]+/.exec(asked)?.[0];
+  const alike = devices.filter(({ device }) => device.startsWith(`${kind}-`));
+  const spans = (alike.length > 0 ? alike : devices).map(({ duration_seconds: span }) => span);
+  return {
+    ...{ basis: 'formula', device_class: asked === 'auto' ? null : asked, jobs: 0, tokens_per_second: null },
+    ...{ low: Math.min(...spans.map(({ low }) => low)), high: Math.max(...spans.map(({ high }) => high)) },
   };
 }
 
@@ -115,5 +160,6 @@ export async function estimateJob(deps: EstimateDeps, projectId: ProjectId, body
     tokens: { mean: lengths.mean, longest: lengths.longest, trained: fast.tokens, evaluated: fast.evaluationTokens, basis: lengths.basis },
     memory: { fast: memoryOf(fast), low: memoryOf(low) },
     devices,
+    duration: await durationOf(deps, body, admission, rowSparse.memory === 'low' ? low : fast, devices),
   };
 }

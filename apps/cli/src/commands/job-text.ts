@@ -25,6 +25,9 @@ export function estimateText(estimate: JobEstimate): string {
     `tokens       ${tokens.trained} trained, ${tokens.evaluated} evaluated (${tokens.basis}); mean ${tokens.mean.toFixed(1)}, longest ${tokens.longest}`,
     `trained      ${estimate.trainable_parameters} parameters`,
     `memory       ${gib(estimate.memory.fast.total)} fast, ${gib(estimate.memory.low.total)} low`,
+    `duration     ${formatSeconds(estimate.duration.low)} to ${formatSeconds(estimate.duration.high)} on ${estimate.duration.device_class ?? 'any device'} (${
+      estimate.duration.basis === 'measured' ? `measured on ${estimate.duration.jobs} jobs` : 'by formula'
+    })`,
     ...estimate.devices.map(
       (d) =>
         `${d.device.padEnd(11)}  ${d.fits ? 'fits' : 'does not fit'}: ${gib(d.needed_bytes)} of ${gib(d.memory_bytes)} (${d.memory_mode}), ${formatSeconds(d.duration_seconds.low)} to ${formatSeconds(d.duration_seconds.high)}`,

@@ -13486,11 +13486,31 @@ export interface components {
                 memory_mode: "fast" | "low";
                 needed_bytes: number;
                 fits: boolean;
+                /** @description by formula */
                 duration_seconds: {
                     low: number;
                     high: number;
                 };
             }[];
+            /** @description where this job would run */
+            duration: {
+                /**
+                 * @description measured: by the speed of finished jobs on this base model and device class, here; formula: from sizes alone
+                 * @enum {string}
+                 */
+                basis: "measured" | "formula";
+                device_class: string | null;
+                /** @description that were measured */
+                jobs: number;
+                tokens_per_second: {
+                    slowest: number;
+                    fastest: number;
+                } | null;
+                /** @description seconds */
+                low: number;
+                /** @description seconds */
+                high: number;
+            };
         };
         FineTuningJobEvent: {
             /** @constant */
