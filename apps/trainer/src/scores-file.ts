@@ -30,7 +30,7 @@ export interface StoredScores {
 
 export function scoresIdentity(spec: JobSpec, examples: readonly EncodedExample[], operators: Engine['operators']['kind']): ScoresIdentity {
   const { row_sparse: asked, hyperparameters } = spec;
-  const { scorer, targets, layers, quantization, double_quantization } = asked;
+  const { scorer, targets, layers, quantization, double_quantization, precision } = asked;
   const data = needsData(scorer);
   const directions = { zo_estimates: asked.zo_estimates, zo_splits: asked.zo_splits, zo_eps: asked.zo_eps };
   return {
@@ -44,6 +44,8 @@ export function scoresIdentity(spec: JobSpec, examples: readonly EncodedExample[
       // Gradients and activations are those of the base as it is held; the weights in a score are always the original ones.
       ...(data && { quantization, double_quantization, batch_size: hyperparameters.batch_size }),
       ...(data && { calibration_batches: asked.calibration_batches }),
+      // Absent for f32, as in what builds without the option stored.
+      ...(data && precision !== 'f32' && { precision }),
       ...(scorer === 'zo_taylor' && directions),
       ...(data && asked.label_aggregation && { label_aggregation: asked.label_aggregation }),
     },
@@ -99,6 +101,8 @@ export async function findScores(
     const scores = await readScores(path, linears);
     if (!Buffer.from(encodeManifest(identity, scores, manifest.batches, manifest.file)).equals(Buffer.from(bytes)))
       return { damage: 'its manifest does not belong to the scores' };
+    // As young as new ones, so that nobody collects them before the job's reference stands.
+    await store.put(key, bytes);
     return { scores, manifest: { key, sha256: sha256Of(bytes), bytes: bytes.byteLength } };
   } catch (error) {
     // A store that fails would fail for what follows as well; only what it holds may be passed by.

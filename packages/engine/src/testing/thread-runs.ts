@@ -61,6 +61,8 @@ export async function runsOnThreads(threads: string): Promise<string> {
   ];
   for (const [kind, engine] of Object.entries({ fused, stock, rounding }))
     for (const [i, scorer] of scorerNames.entries()) {
+      // Rounded products differ in one operator only.
+      if (engine === rounding && i >= 2) break;
       const change = { scorer, calibration_batches: 2, ...held[i % held.length] };
       const quantization: Quantization | undefined = quantizationOf({ ...toyRowSparse, ...change });
       const model = createCausalLM(engine.ops, tinyModel(11, wide), { quantization, memory: i % 2 === 0 ? 'fast' : 'low' });
