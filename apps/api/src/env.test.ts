@@ -18,6 +18,7 @@ test('defaults', () => {
     maxFileBytes: 2147483648,
     requestsPerMinute: 60000,
     staleMs: 30000,
+    auditDays: 0,
     minWorkers: 0,
     corsOrigins: [],
     trustedProxies: [],

@@ -44,6 +44,7 @@ const Env = Type.Object({
   ROWSMITH_MAX_FILE_BYTES: number('ROWSMITH_MAX_FILE_BYTES', 1, Number.MAX_SAFE_INTEGER),
   ROWSMITH_REQUESTS_PER_MINUTE: number('ROWSMITH_REQUESTS_PER_MINUTE', 0, 1_000_000_000),
   ROWSMITH_STALE_SECONDS: number('ROWSMITH_STALE_SECONDS', 5, 86_400),
+  ROWSMITH_AUDIT_DAYS: number('ROWSMITH_AUDIT_DAYS', 0, 36_500),
   ROWSMITH_MIN_WORKERS: number('ROWSMITH_MIN_WORKERS', 0, 100_000),
   ROWSMITH_CORS_ORIGINS: Type.Optional(Type.String({ description: 'origins separated by commas' })),
   ROWSMITH_TRUSTED_PROXIES: Type.Optional(Type.String({ description: 'addresses or CIDR ranges separated by commas' })),
@@ -73,6 +74,7 @@ const numbers = new Set([
   'ROWSMITH_MAX_FILE_BYTES',
   'ROWSMITH_REQUESTS_PER_MINUTE',
   'ROWSMITH_STALE_SECONDS',
+  'ROWSMITH_AUDIT_DAYS',
   'ROWSMITH_MIN_WORKERS',
 ]);
 const defaults: Readonly<Record<string, unknown>> = {
@@ -82,6 +84,7 @@ const defaults: Readonly<Record<string, unknown>> = {
   ROWSMITH_MAX_FILE_BYTES: 2 * 1024 ** 3,
   ROWSMITH_REQUESTS_PER_MINUTE: 60_000,
   ROWSMITH_STALE_SECONDS: 30,
+  ROWSMITH_AUDIT_DAYS: 0,
   ROWSMITH_MIN_WORKERS: 0,
   ROWSMITH_WEBHOOKS_PRIVATE: '0',
   WANDB_BASE_URL: 'https://api.wandb.ai',
@@ -102,6 +105,8 @@ export interface ApiEnv {
   readonly requestsPerMinute: number;
   /** Silence after which a running attempt counts as lost; workers beat every 2 s. */
   readonly staleMs: number;
+  /** Days after which entries of the audit log are forgotten; 0: never. */
+  readonly auditDays: number;
   /** Living workers without which the service is not ready; 0: an idle fleet that starts from zero takes jobs too. */
   readonly minWorkers: number;
   readonly corsOrigins: readonly string[];
@@ -161,6 +166,7 @@ export function loadEnv(source: Readonly<Record<string, string | undefined>>): A
     maxFileBytes: env.ROWSMITH_MAX_FILE_BYTES,
     requestsPerMinute: env.ROWSMITH_REQUESTS_PER_MINUTE,
     staleMs: env.ROWSMITH_STALE_SECONDS * 1000,
+    auditDays: env.ROWSMITH_AUDIT_DAYS,
     minWorkers: env.ROWSMITH_MIN_WORKERS,
     corsOrigins: commaList(env.ROWSMITH_CORS_ORIGINS),
     trustedProxies: commaList(env.ROWSMITH_TRUSTED_PROXIES),

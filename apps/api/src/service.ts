@@ -101,7 +101,13 @@ export async function openService(env: ApiEnv, log: Logger, options: ServiceOpti
     };
     const metrics = createHttpMetrics(() => serviceFigures(database, workerSilenceMs));
     const loop = startControlLoop(
-      { ...stores, dispatch, queue, log, tidy: (batch) => sweep(stores, batch) },
+      {
+        ...stores,
+        dispatch,
+        queue,
+        log,
+        tidy: (batch) => sweep({ ...stores, audit: createAuditStore(database), auditDays: env.auditDays }, batch),
+      },
       { staleMs: env.staleMs, ...options.control },
     );
     undo.push(() => loop.stop());

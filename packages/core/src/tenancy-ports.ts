@@ -97,4 +97,6 @@ export interface AuditStore {
   record(entry: Omit<AuditRecord, 'createdAt' | 'projectName' | 'keyName'>): Promise<void>;
   /** Newest first. 'no_cursor': `after` is no entry of these projects. */
   list(filter: AuditFilter, page: Page): Promise<PageOf<AuditRecord> | 'no_cursor'>;
+  /** Forgets at most `batch` entries that are older than so many days, the oldest first. Returns how many. */
+  dropOlder(days: number, batch: number): Promise<number>;
 }

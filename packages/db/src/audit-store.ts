@@ -20,12 +20,15 @@ function where({ projectIds, actions, keyIds, resourceIds, from, until }: AuditF
 
 const names = { project: { select: { name: true } }, apiKey: { select: { name: true } } } as const;
 
-/** Entries are only ever added. See the port for the meaning of every method. */
+/** Entries are only ever added, and forgotten by their age. See the port for the meaning of every method. */
 export function createAuditStore({ prisma }: Database): AuditStore {
   return {
     async record({ keyId, ...entry }) {
       await prisma.auditLog.create({ data: { ...entry, apiKeyId: keyId } });
     },
+    dropOlder: (days, batch) => prisma.$executeRaw`
+      DELETE FROM audit_log WHERE id IN (
+        SELECT id FROM audit_log WHERE created_at < clock_timestamp() - ${days} * interval '1 day' ORDER BY created_at LIMIT ${batch})`,
     async list(filter, page) {
       const seen = filter.projectIds === null ? {} : { projectId: among(filter.projectIds) };
       const after = page.after === undefined ? null : await prisma.auditLog.findFirst({ where: { ...seen, id: page.after } });

@@ -203,6 +203,37 @@ test('audit entries are listed newest first, filtered, page by page, and only of
   expect(await audit.list({ projectIds: [theirs.id] }, { limit: 3, after })).toBe('no_cursor');
 });
 
+test('audit entries are forgotten by their age, the oldest first and not all at once', async () => {
+  const url = await postgres.createDatabase();
+  const own = openDatabase(url);
+  try {
+    const key = await createApiKeyStore(own).ensure({ hash: 'h', last4: '1234', name: 'test' });
+    const audit = createAuditStore(own);
+    for (const days of [40, 31, 29, 0]) {
+      const entry = {
+        keyId: key.id,
+        status: 200,
+        ip: '127.0.0.1',
+        requestId: 'r',
+        action: 'job.created',
+        resourceId: String(days),
+      } as const;
+      const id = newId('auditLog', randomBytes);
+      await audit.record({ ...entry, id, projectId: key.projectId });
+      await own.prisma.$executeRaw`UPDATE audit_log SET created_at = clock_timestamp() - ${days} * interval '1 day' WHERE id = ${id}`;
+    }
+    const left = async () => {
+      const page = await audit.list({ projectIds: null }, { limit: 10 });
+      return page === 'no_cursor' ? page : page.items.map(({ resourceId }) => resourceId);
+    };
+    expect([await audit.dropOlder(30, 1), await left()]).toEqual([1, ['0', '29', '31']]);
+    expect([await audit.dropOlder(30, 10), await left()]).toEqual([1, ['0', '29']]);
+    expect(await audit.dropOlder(30, 10)).toBe(0);
+  } finally {
+    await own.close();
+  }
+});
+
 test('the dispatcher lets go no more jobs than the project may run', async () => {
   const url = await postgres.createDatabase();
   const own = openDatabase(url);

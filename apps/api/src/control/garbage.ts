@@ -3,10 +3,11 @@
  * it safe: an object is young while its row may still come (ages by the store's own clock), and rows are asked after the objects were listed.
  */
 import type { ObjectStore, ReferenceStore } from '@rowsmith/core';
+import { collectScores } from './collect-scores.js';
 import type { ControlLog } from './control-loop.js';
 
 export interface GarbageDeps {
-  readonly objects: Pick<ObjectStore, 'list' | 'delete' | 'now' | 'sweepUnfinished'>;
+  readonly objects: Pick<ObjectStore, 'list' | 'delete' | 'getBytes' | 'now' | 'sweepUnfinished'>;
   readonly references: ReferenceStore;
 }
 export interface GarbageOptions {
@@ -20,7 +21,7 @@ export interface Collected {
   readonly unfinished: number;
 }
 
-/** The only places where anything is ever removed. */
+/** The only places where anything is ever removed, beside `scores/`, to which objects refer and not rows. */
 const places = ['files', 'jobs', 'uploads'];
 const batchSize = 500;
 export const dayMs = 86_400_000;
@@ -50,6 +51,9 @@ export async function collectGarbage(
       if (old.length === batchSize) await removeUnneeded();
     }
   await removeUnneeded();
+  const scores = await collectScores(objects, before, signal);
+  looked += scores.looked;
+  removed += scores.removed;
   return { looked, removed, unfinished: await objects.sweepUnfinished(graceMs) };
 }
 
