@@ -129,7 +129,7 @@ export class WorkerStack {
     }
   }
 
-  startWorker(id: WorkerId = newId('worker', randomBytes)): ChildProcess {
+  startWorker(id: WorkerId = newId('worker', randomBytes), settings: Readonly<Record<string, string>> = {}): ChildProcess {
     const worker = spawn(process.execPath, [program], {
       env: {
         ...{ PATH: process.env['PATH'], HOME: process.env['HOME'], ROWSMITH_CACHE: process.env['ROWSMITH_CACHE'] },
@@ -139,7 +139,7 @@ export class WorkerStack {
           ROWSMITH_MODELS: join(this.dataDir, 'models'),
         },
         ...this.surroundings,
-        ...{ ROWSMITH_WORKER_ID: id, ROWSMITH_THREADS: '1', ROWSMITH_HEARTBEAT_SECONDS: '0.2' },
+        ...{ ROWSMITH_WORKER_ID: id, ROWSMITH_THREADS: '1', ROWSMITH_HEARTBEAT_SECONDS: '0.2', ...settings },
       },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
