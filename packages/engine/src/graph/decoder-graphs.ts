@@ -2,9 +2,11 @@ import type { RowPlan } from '../models/causal-lm.js';
 import { type DecoderInputs, type DecoderTensors, uploadInputs } from '../models/decoder-inputs.js';
 import type { DecoderPass, Entropy } from '../models/decoder-pass.js';
 import type { RopeTables } from '../models/rope-tables.js';
+import type { UpdateDropout } from '../models/update-path.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { bucketed } from './bucket.js';
+import { dropoutInputs } from './dropout-inputs.js';
 import { entropyOf, Graphs, gradientsOf } from './graphs.js';
 import type { Named } from './step-graph.js';
 
@@ -27,12 +29,24 @@ export class DecoderGraphs {
   }
 
   /** The gradients' keys are those of `partsOf`. */
-  gradients(inputs: DecoderInputs, plan: RowPlan): Entropy & { readonly grads: ReadonlyMap<string, Handle> } {
-    const results = this.#run(`gradients ${this.graphs.idOf(plan)}`, inputs, (step, tensors) => {
-      const grads = new Map<string, Handle>();
-      const { loss, predicted } = this.pass.gradients(step, tensors, plan, (key, gradient, keep) => grads.set(key, keep(gradient)));
-      return new Map([['loss', loss], ['predicted', predicted], ...grads]);
-    });
+  gradients(inputs: DecoderInputs, plan: RowPlan, dropout?: UpdateDropout): Entropy & { readonly grads: ReadonlyMap<string, Handle> } {
+    const masks = dropout && dropoutInputs(this.runtime, plan, dropout);
+    const results = this.#run(
+      `gradients ${this.graphs.idOf(plan)} ${dropout?.rate ?? 0}`,
+      inputs,
+      (step, tensors) => {
+        const grads = new Map<string, Handle>();
+        const { loss, predicted } = this.pass.gradients(
+          step,
+          tensors,
+          plan,
+          (key, gradient, keep) => grads.set(key, keep(gradient)),
+          masks?.within,
+        );
+        return new Map([['loss', loss], ['predicted', predicted], ...grads]);
+      },
+      masks?.inputs,
+    );
     return gradientsOf(results);
   }
 
@@ -40,10 +54,10 @@ export class DecoderGraphs {
     this.graphs.dispose();
   }
 
-  #run(kind: string, inputs: DecoderInputs, body: (step: DecoderInputs, tensors: DecoderTensors) => Named): Named {
+  #run(kind: string, inputs: DecoderInputs, body: (step: DecoderInputs, tensors: DecoderTensors) => Named, more: Named = new Map()): Named {
     const step = bucketed(inputs, this.maxLength, (length, other) => this.rope.rotateAlike(length, other));
     const tensors = uploadInputs(this.runtime, step);
     const shape = [step.size, step.length, step.rows.length, step.packed ? 'packed' : 'padded', this.rope.kindOf(step.longest)];
-    return this.graphs.run(`${kind} ${shape.join(' ')}`, new Map(Object.entries(tensors)), () => body(step, tensors));
+    return this.graphs.run(`${kind} ${shape.join(' ')}`, new Map([...Object.entries(tensors), ...more]), () => body(step, tensors));
   }
 }

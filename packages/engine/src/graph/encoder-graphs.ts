@@ -1,9 +1,11 @@
 import type { RowPlan } from '../models/causal-lm.js';
 import { type EncoderInputs, type EncoderTensors, padEncoderInputs, uploadEncoderInputs } from '../models/encoder-inputs.js';
 import type { ClassEntropy, EncoderPass } from '../models/encoder-pass.js';
+import type { UpdateDropout } from '../models/update-path.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { bucketOf } from './bucket.js';
+import { dropoutInputs } from './dropout-inputs.js';
 import { entropyOf, Graphs, gradientsOf } from './graphs.js';
 import type { Named } from './step-graph.js';
 
@@ -23,13 +25,25 @@ export class EncoderGraphs {
     return entropyOf(this.#run('loss', inputs, (step, tensors) => new Map(Object.entries({ ...this.pass.loss(step, tensors) }))));
   }
 
-  gradients(inputs: EncoderInputs, plan: RowPlan): ClassEntropy & { readonly grads: ReadonlyMap<string, Handle> } {
+  gradients(inputs: EncoderInputs, plan: RowPlan, dropout?: UpdateDropout): ClassEntropy & { readonly grads: ReadonlyMap<string, Handle> } {
+    const masks = dropout && dropoutInputs(this.runtime, plan, dropout);
     return gradientsOf(
-      this.#run(`gradients ${this.graphs.idOf(plan)}`, inputs, (step, tensors) => {
-        const grads = new Map<string, Handle>();
-        const { loss, predicted } = this.pass.gradients(step, tensors, plan, (key, gradient, keep) => grads.set(key, keep(gradient)));
-        return new Map([['loss', loss], ['predicted', predicted], ...grads]);
-      }),
+      this.#run(
+        `gradients ${this.graphs.idOf(plan)} ${dropout?.rate ?? 0}`,
+        inputs,
+        (step, tensors) => {
+          const grads = new Map<string, Handle>();
+          const { loss, predicted } = this.pass.gradients(
+            step,
+            tensors,
+            plan,
+            (key, gradient, keep) => grads.set(key, keep(gradient)),
+            masks?.within,
+          );
+          return new Map([['loss', loss], ['predicted', predicted], ...grads]);
+        },
+        masks?.inputs,
+      ),
     );
   }
 
@@ -37,9 +51,11 @@ export class EncoderGraphs {
     this.graphs.dispose();
   }
 
-  #run(kind: string, inputs: EncoderInputs, body: (step: EncoderInputs, tensors: EncoderTensors) => Named): Named {
+  #run(kind: string, inputs: EncoderInputs, body: (step: EncoderInputs, tensors: EncoderTensors) => Named, more: Named = new Map()): Named {
     const step = padEncoderInputs(inputs, Math.min(bucketOf(inputs.length, 4), this.maxLength));
     const tensors = uploadEncoderInputs(this.runtime, step);
-    return this.graphs.run(`${kind} ${step.size} ${step.length}`, new Map(Object.entries(tensors)), () => body(step, tensors));
+    return this.graphs.run(`${kind} ${step.size} ${step.length}`, new Map([...Object.entries(tensors), ...more]), () =>
+      body(step, tensors),
+    );
   }
 }

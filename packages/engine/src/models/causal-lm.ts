@@ -96,6 +96,8 @@ export interface TrainableModel {
   readonly quantization: Quantization | null;
   /** How `loss` and `lossAndGrads` compute. Asked for graphs, a quantised base is eager all the same. */
   readonly execution: Execution;
+  /** Graphs recorded so far: one for each computation and shape bucket. */
+  readonly graphLoads: number;
   /** Quantised: rows and columns that were written are the quantised base's again. Otherwise nothing: write the base back. */
   forgetWritten(): void;
   /** Present (merged) rows of a linear. [r, in] f32, copied to the host. */

@@ -53,7 +53,7 @@ class Decoder extends LinearAccess implements CausalLM {
   readonly #rope: RopeTables;
   readonly #pass: DecoderPass;
   /** Absent: operator by operator. */
-  readonly graphs: DecoderGraphs | undefined;
+  private readonly graphs: DecoderGraphs | undefined;
 
   constructor(
     ops: StockOps,
@@ -72,6 +72,10 @@ class Decoder extends LinearAccess implements CausalLM {
 
   get execution(): Execution {
     return this.graphs ? 'graph' : 'eager';
+  }
+
+  get graphLoads(): number {
+    return this.graphs?.graphs.loads ?? 0;
   }
 
   loss(batch: Batch): LossSums {
@@ -159,8 +163,8 @@ class Decoder extends LinearAccess implements CausalLM {
       }
       const inputs = decoderInputs(batch, labelled, scale, this.config);
       const take = visit ?? ((key: string, gradient: Handle, keepLayer: (handle: Handle) => Handle) => grads.set(key, keepLayer(gradient)));
-      if (this.graphs && !visit && !dropout) {
-        const { grads: computed, ...entropy } = this.graphs.gradients(inputs, plan);
+      if (this.graphs && !visit) {
+        const { grads: computed, ...entropy } = this.graphs.gradients(inputs, plan, dropout);
         for (const gradient of computed.values()) keep(gradient);
         return { ...this.#sums(entropy, labelled.labels), grads: computed };
       }

@@ -53,7 +53,7 @@ export function createClassifier(
 class Encoder extends LinearAccess implements SequenceClassifier {
   readonly #pass: EncoderPass;
   /** Absent: operator by operator. */
-  readonly graphs: EncoderGraphs | undefined;
+  private readonly graphs: EncoderGraphs | undefined;
 
   constructor(
     ops: StockOps,
@@ -73,6 +73,10 @@ class Encoder extends LinearAccess implements SequenceClassifier {
 
   get execution(): Execution {
     return this.graphs ? 'graph' : 'eager';
+  }
+
+  get graphLoads(): number {
+    return this.graphs?.graphs.loads ?? 0;
   }
 
   loss(batch: Batch): LossSums {
@@ -162,8 +166,8 @@ class Encoder extends LinearAccess implements SequenceClassifier {
     const { runtime } = this.ops;
     const inputs = this.#inputs(batch, scale);
     return runtime.scope((keep) => {
-      if (this.graphs && !visit && !dropout) {
-        const { grads: computed, ...entropy } = this.graphs.gradients(inputs, plan);
+      if (this.graphs && !visit) {
+        const { grads: computed, ...entropy } = this.graphs.gradients(inputs, plan, dropout);
         for (const gradient of computed.values()) keep(gradient);
         return { ...this.#sums(entropy, inputs.classes), grads: computed };
       }

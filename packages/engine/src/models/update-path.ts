@@ -15,6 +15,14 @@ export interface UpdateDropout {
   readonly micro: number;
   /** D [r, in] or E^T [c, out] of a trained part, in the caller's scope. */
   readonly update: (part: TrainedPart) => Handle;
+  /** What `dropoutKey` gives, on the device, where a graph must not hold it; absent: computed. [2] i32 */
+  readonly keyOf?: (module: string) => Handle;
+}
+
+/** Two u32: the key of a module's mask. */
+export function dropoutKey({ seed, step, micro }: Pick<UpdateDropout, 'seed' | 'step' | 'micro'>, module: string): [number, number] {
+  const words = philox(seed, `dropout ${micro} ${module}`, step);
+  return [words.u32(), words.u32()];
 }
 
 /**
@@ -70,9 +78,8 @@ export class UpdatePath {
 
   /** mask / (1 - p) - 1, [N, in]: one mask a module, the same in both passes. */
   #relativeMask({ name }: RowModule, shape: readonly number[]): Handle {
-    const { rate, seed, step, micro } = this.dropout;
-    const words = philox(seed, `dropout ${micro} ${name}`, step);
-    const mask = this.ops.dropoutMask(shape, rate, [words.u32(), words.u32()]);
+    const { rate, keyOf } = this.dropout;
+    const mask = this.ops.dropoutMask(shape, rate, keyOf ? keyOf(name) : dropoutKey(this.dropout, name));
     return this.ops.subtract(mask, this.runtime.literal(1));
   }
 
