@@ -1,5 +1,5 @@
 /** Published, found again, deleted in the right order: on a real object store, with a state of a few numbers. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CheckpointState, FromTrainer, TrainerStart } from '@rowsmith/contracts';
@@ -234,5 +234,44 @@ describe('a checkpoint is passed by', () => {
     expect(state).toEqual(stateOf(1));
     expect([from, older]).toEqual([sent[1], []]);
     expect(rejected).toEqual([{ manifest_key: (sent[0] as Ref).manifest_key, reason: expect.stringMatching(reason), damaged: true }]);
+  });
+
+  it('whatever bit of it is wrong, cut short or empty: 1,000 places', { timeout: 60_000 }, async () => {
+    const folder = join(dir, 'objects/jobs/ftjob-1/e1/checkpoint-2');
+    const files = await Promise.all(
+      ['manifest.json', 'rows.safetensors', 'optimizer.safetensors'].map(async (name) => ({
+        name,
+        bytes: await readFile(join(folder, name)),
+      })),
+    );
+    const bits = files.reduce((sum, { bytes }) => sum + 8 * bytes.byteLength, 0);
+    const newest = sent.slice(0, 1);
+    const accepted: string[] = [];
+    const tryWith = async (name: string, damaged: Uint8Array, what: string) => {
+      await writeFile(join(folder, name), damaged);
+      const { state, rejected } = await find(newest);
+      if (state !== null || rejected[0]?.damaged !== true) accepted.push(`${name}: ${what}`);
+    };
+    for (let i = 0; i < 1_000; i++) {
+      let bit = Math.floor((i * bits) / 1_000);
+      const file = files.find(({ bytes }) => {
+        const inside = bit < 8 * bytes.byteLength;
+        if (!inside) bit -= 8 * bytes.byteLength;
+        return inside;
+      });
+      if (file === undefined) throw new Error(`bit ${bit} is in no file`);
+      const damaged = Buffer.from(file.bytes);
+      damaged[bit >> 3] = (damaged[bit >> 3] as number) ^ (1 << (bit & 7));
+      await tryWith(file.name, damaged, `bit ${bit}`);
+      await writeFile(join(folder, file.name), file.bytes);
+    }
+    for (const { name, bytes } of files) {
+      for (const length of [0, 1, 8, bytes.byteLength >> 1, bytes.byteLength - 1])
+        await tryWith(name, bytes.subarray(0, length), `${length} bytes`);
+      await writeFile(join(folder, name), bytes);
+    }
+    expect(accepted).toEqual([]);
+    // What was put back is whole: it was the damage that was seen.
+    expect((await find(newest)).state).toEqual(stateOf(2));
   });
 });
