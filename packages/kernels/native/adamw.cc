@@ -28,7 +28,8 @@ struct SquareSum {
   }
 };
 
-// delta, m, v [R,W] (overwritten), grad [R,W], base [R,W], scalars [8] = lr, beta1, beta2, eps, weight decay, 1-beta1^t, 1-beta2^t, gradient factor
+// delta, m, v [R,W] (overwritten), grad [R,W], base [R,W], scalars [10] = lr, beta1, beta2, eps, weight decay, 1-beta1^t, 1-beta2^t, gradient factor,
+// 1-beta1, 1-beta2 (taken from f32 betas the last would be wrong by 1e-5)
 // -> merged rows base + delta [R,W]
 struct AdamW {
   explicit AdamW(Attributes&) {}
@@ -38,15 +39,15 @@ struct AdamW {
     const float *g = call.floats(tg, 2, "grad"), *base = call.floats(tb, 2, "base"), *s = call.floats(ts, 1, "scalars");
     const int64_t rows = call.dim(td, 0), width = call.dim(td, 1), count = rows * width;
     for (TF_Tensor* t : {tm, tv, tg, tb}) call.require(call.dim(t, 0) == rows && call.dim(t, 1) == width, "all buffers must have the shape of delta");
-    call.require(call.dim(ts, 0) == 8, "scalars must have 8 entries");
+    call.require(call.dim(ts, 0) == 10, "scalars must have 10 entries");
     float* merged = call.output(0, {rows, width});
     if (!call.ok()) return;
     const float lr = s[0], b1 = s[1], b2 = s[2], eps = s[3], keep = 1.0f - s[0] * s[4], step = lr / s[5], root = 1.0f / std::sqrt(s[6]), factor = s[7];
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < count; ++i) {
       const float gi = g[i] * factor;
-      const float mi = b1 * m[i] + (1.0f - b1) * gi;
-      const float vi = b2 * v[i] + (1.0f - b2) * gi * gi;
+      const float mi = b1 * m[i] + s[8] * gi;
+      const float vi = b2 * v[i] + s[9] * (gi * gi);
       const float di = delta[i] * keep - step * mi / (std::sqrt(vi) * root + eps);
       m[i] = mi;
       v[i] = vi;

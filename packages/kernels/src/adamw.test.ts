@@ -8,7 +8,7 @@ beforeAll(async () => {
 const none = new Float32Array(0);
 const matrix = (rows: number[][]) => host([rows.length, rows[0]?.length ?? 0], Float32Array.from(rows.flat()));
 const scalars = (lr: number, t: number, factor = 1, decay = 0) =>
-  host([8], new Float32Array([lr, 0.9, 0.999, 1e-8, decay, 1 - 0.9 ** t, 1 - 0.999 ** t, factor]));
+  host([10], new Float32Array([lr, 0.9, 0.999, 1e-8, decay, 1 - 0.9 ** t, 1 - 0.999 ** t, factor, 1 - 0.9, 1 - 0.999]));
 
 /** Two steps of torch.optim.AdamW on a 2 x 4 matrix, lr 1e-4 (computed with torch). */
 test('two steps equal torch', () => {

@@ -64,8 +64,8 @@ export function estimateMemory(question: MemoryQuestion): MemoryEstimate {
   const gradients = parameters * (question.rowSparse.gradient_accumulation_steps > 1 ? 2 : 1);
   // Base rows, update and moments, and about one more that JavaScript has not collected yet.
   const held = 5 * parameters;
-  // A step of AdamW makes three new buffers from at most three temporaries, and the gradient is there too; activations are not.
-  const updating = Math.max(0, 7 * parameters - activations - gradients);
+  // The fused step makes base + D; stock operators make three new buffers from at most three temporaries. The gradient is there too, activations are not.
+  const updating = Math.max(0, (question.operators === 'fused' ? 1 : 7) * parameters - activations - gradients);
   // Copies of update and moments on the host, in memory that TensorFlow's pools do not give back.
   const saving = 4 * parameters;
   const { weightsMapped, baseAnonymous } = weightBytes(question);

@@ -53,6 +53,10 @@ export class FusedOps extends StockOps {
     return mapWeights(this.runtime, path, offset, shape);
   }
 
+  override adamwInPlace(state: readonly [delta: Handle, m: Handle, v: Handle], gradient: Handle, base: Handle, scalars: Handle): Handle {
+    return this.runtime.execute('RowsmithAdamW', [...state, gradient, base, scalars]);
+  }
+
   override quantiseNf4(w: Handle, block: number): Nf4Codes {
     const [codes, scales] = this.runtime.executeMany('RowsmithQuantizeNf4', [w], 2, [attribute.int('block', block)]);
     return { codes: codes as Handle, scales: scales as Handle };

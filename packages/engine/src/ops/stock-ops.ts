@@ -48,6 +48,13 @@ export class StockOps implements Ops {
   mapPrivately(_path: string, _offset: number, _shape: readonly number[]): Handle | null {
     return null;
   }
+  /**
+   * One AdamW step on D, m and v [R, width] in their own memory; base + D, new. scalars [10]: rate, b1, b2, eps, decay, 1 - b1^t, 1 - b2^t, factor of the
+   * gradient, 1 - b1, 1 - b2. null: this device has no such operator.
+   */
+  adamwInPlace(_state: readonly [delta: Handle, m: Handle, v: Handle], _gradient: Handle, _base: Handle, _scalars: Handle): Handle | null {
+    return null;
+  }
   zeros(shape: readonly number[]): Handle {
     return this.#scoped(() => this.runtime.execute('Fill', [this.o.sizes(shape), this.runtime.literal(0)]));
   }

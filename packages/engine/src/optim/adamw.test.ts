@@ -1,13 +1,18 @@
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { openEngine } from '../engine.js';
 import { StockOps } from '../ops/stock-ops.js';
-import { openRuntime } from '../runtime/open-runtime.js';
 import { philox } from '../runtime/philox.js';
 import { type AdamState, type AdamStep, adamwStep } from './adamw.js';
 import { clipScale, globalNorm } from './clip.js';
 
+let stock: StockOps;
+let fused: StockOps;
 let ops: StockOps;
 beforeAll(async () => {
-  ops = new StockOps(await openRuntime());
+  const engine = await openEngine();
+  stock = new StockOps(engine.ops.runtime);
+  fused = engine.ops;
+  ops = stock;
 });
 
 const upload = (values: ArrayLike<number>, width = 4) =>
@@ -17,9 +22,10 @@ const upload = (values: ArrayLike<number>, width = 4) =>
 function run(D: readonly number[], gradients: readonly (readonly number[])[], options: Omit<AdamStep, 't'>): Float32Array[] {
   return ops.runtime.scope(() => {
     let state: AdamState = { delta: upload(D), m: ops.zeros([D.length / 4, 4]), v: ops.zeros([D.length / 4, 4]) };
+    const base = ops.zeros([D.length / 4, 4]);
     return gradients.map((gradient, i) => {
-      state = adamwStep({ ops, runtime: ops.runtime }, state, upload(gradient), { ...options, t: i + 1 });
-      return ops.runtime.readF32(state.delta);
+      state = adamwStep(ops, state, upload(gradient), base, { ...options, t: i + 1 });
+      return ops.runtime.readF32(state.delta).slice();
     });
   });
 }
@@ -53,7 +59,11 @@ const gradients = [
 ];
 const plain = { learningRate: 1e-4, weightDecay: 0, gradientScale: 1 };
 
-describe('adamwStep', () => {
+describe.each(['stock', 'fused'] as const)('adamwStep, %s operators', (kind) => {
+  beforeEach(() => {
+    ops = kind === 'stock' ? stock : fused;
+  });
+
   // torch.optim.AdamW(lr=1e-4, weight_decay=0) on the same D and gradients, f32, printed to 8 digits
   const torch = [
     [0.0999, -0.0001, -0.2001, 0.2999, -0.0999, 0.2001, 0, 0.0999],

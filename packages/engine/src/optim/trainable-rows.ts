@@ -88,14 +88,21 @@ export class TrainableRows {
     const { ops } = this;
     const { runtime } = ops;
     const options = { t: step, learningRate, weightDecay, gradientScale: clipScale(gradientNorm, maxGradNorm) };
-    for (const stack of this.#stacks) {
-      const { gradient, state } = stack;
-      if (!gradient) throw new RangeError('update without a gradient');
-      stack.state = runtime.scope(() => this.#owned(adamwStep({ ops, runtime }, state, gradient, options)));
-      runtime.release(state.delta, state.m, state.v);
-      this.#dropGradient(stack);
-    }
-    this.#writeBack();
+    runtime.scope(() => {
+      const merged = new Map<Stack, Handle>();
+      for (const stack of this.#stacks) {
+        const { gradient, state, base } = stack;
+        if (!gradient) throw new RangeError('update without a gradient');
+        const next = adamwStep(ops, state, gradient, base, options);
+        if (next.merged) merged.set(stack, next.merged);
+        else {
+          stack.state = this.#owned(next);
+          runtime.release(state.delta, state.m, state.v);
+        }
+        this.#dropGradient(stack);
+      }
+      this.#writeBack(merged);
+    });
   }
 
   /** Present D or E^T of a part of the plan, in the caller's scope. */
@@ -162,14 +169,14 @@ export class TrainableRows {
     return { width, rows, parts, base: upload(base), state, gradient: undefined };
   }
 
-  /** All rows and biases, then all columns: these overwrite the crossings with the sum of both updates. */
-  #writeBack(): void {
+  /** All rows and biases, then all columns: these overwrite the crossings with the sum of both updates. merged: base + D where it is known. */
+  #writeBack(merged: ReadonlyMap<Stack, Handle> = new Map()): void {
     const { ops } = this;
     const placed = this.#stacks.flatMap((stack) => stack.parts.map((part) => ({ stack, part })));
     for (const stack of this.#stacks)
       ops.runtime.scope(() => {
         const rows = stack.parts.filter(({ axis }) => axis !== 'columns');
-        const sum = rows.length > 0 ? ops.add(stack.base, stack.state.delta) : stack.base; // [R, width]
+        const sum = merged.get(stack) ?? (rows.length > 0 ? ops.add(stack.base, stack.state.delta) : stack.base); // [R, width]
         for (const part of rows) this.#write(part, sum);
       });
     for (const { stack, part } of placed)
