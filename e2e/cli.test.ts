@@ -13,7 +13,7 @@ beforeAll(async () => {
   dataDir = await newDataDir();
   const models = join(dataDir, 'models');
   await addTinyModel(models);
-  service = await up(dataDir, { ROWSMITH_MODELS: models });
+  service = await up(dataDir, { ROWSMITH_MODELS: models, MLFLOW_TRACKING_URI: 'http://127.0.0.1:9', WANDB_API_KEY: '' });
   const row = (i: number) => JSON.stringify({ prompt: `${i}?`, completion: `${i}!` });
   await writeFile(join(dataDir, 'rows.jsonl'), Array.from({ length: 8 }, (_, i) => `${row(i)}\n`).join(''));
   file = await json<FileObject>('files', 'upload', join(dataDir, 'rows.jsonl'));
@@ -66,6 +66,51 @@ test('a job from a file, flags and --set; watched to its end; what it leaves', a
   const model = String(job.fine_tuned_model);
   expect(await json('models', 'get', model)).toMatchObject({ id: model });
   expect(await json('models', 'delete', model)).toEqual({ id: model, deleted: true });
+});
+
+test('several files with weights, a request from stdin, and what is tracked where', async () => {
+  const other = join(dataDir, 'other.jsonl');
+  await writeFile(other, `${JSON.stringify({ prompt: 'a', completion: 'b' })}\n`.repeat(4));
+  const files = ['--training-file', `${join(dataDir, 'rows.jsonl')}=0.5`, '--training-file', other];
+  const several = await run('jobs', 'create', '--model', 'tiny', ...files, '--no-start', '--json');
+  expect(several.stderr.match(/^Uploaded /gm)).toHaveLength(2);
+  const job = JSON.parse(several.stdout) as JobObject;
+  expect(job.training_files).toEqual([
+    { file: job.training_file, weight: 0.5 },
+    { file: expect.stringMatching(/^file-/), weight: 1 },
+  ]);
+  expect(job.training_files[1]?.file).not.toBe(job.training_file);
+
+  const request = JSON.stringify({ model: 'tiny', training_file: file.id, suffix: 'a', row_sparse: { rows: 2 } });
+  const read = (input: string, ...args: string[]) =>
+    rowsmith(['jobs', 'create', '--file', '-', '--no-start', '--json', '--data', dataDir, ...args], {}, { input });
+  const fromStdin = await read(request, '--suffix', 'b', '--mlflow', 'trials');
+  expect(fromStdin.code, fromStdin.stderr).toBe(0);
+  const integrations = [{ type: 'mlflow', mlflow: { experiment: 'trials' } }];
+  expect(JSON.parse(fromStdin.stdout)).toMatchObject({ training_file: file.id, suffix: 'b', row_sparse: { rows: 2 }, integrations });
+  // Not set up here.
+  const untracked = await read(request, '--wandb', 'p');
+  expect([untracked.code, untracked.stdout]).toEqual([3, '']);
+  expect(JSON.parse(untracked.stderr)).toMatchObject({ error: { param: 'integrations[0].type' } });
+  for (const [input, words] of [
+    ['', 'stdin is not JSON'],
+    ['[]', 'stdin must be a JSON object'],
+  ] as const) {
+    const wrong = await read(input);
+    expect([wrong.code, wrong.stdout]).toEqual([2, '']);
+    expect(JSON.parse(wrong.stderr).error.message).toContain(words);
+  }
+});
+
+test('Ctrl-C ends the watching, not the job: exit code 130, one whole document, a last line that says how to go on', async () => {
+  const job = await json<JobObject>('jobs', 'create', '--model', 'tiny', '--training-file', file.id, '--no-start');
+  const watched = await rowsmith(['jobs', 'watch', job.id, '--json', '--data', dataDir], {}, { until: 'Watching' });
+  expect(watched.code).toBe(130);
+  expect(JSON.parse(watched.stdout)).toMatchObject({ id: job.id, status: 'paused' });
+  expect(watched.stderr.trim().split('\n').at(-1)).toBe(`The job goes on. Watch it again: rowsmith jobs watch ${job.id}`);
+  const plain = await rowsmith(['jobs', 'watch', job.id, '--data', dataDir], {}, { until: 'Watching' });
+  expect([plain.code, plain.stdout]).toEqual([130, '']);
+  expect((await json<JobObject>('jobs', 'get', job.id)).status).toBe('paused');
 });
 
 test('a clone, paused, resumed and cancelled: each has its exit code', async () => {

@@ -70,23 +70,29 @@ export async function up(dataDir: string, env: NodeJS.ProcessEnv = {}): Promise<
   };
 }
 
-/** Runs the CLI to its end. */
+/** Runs the CLI to its end. `input`: what stdin brings; `until`: Ctrl-C once stderr has said this. */
 export function rowsmith(
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
+  { input, until }: { readonly input?: string; readonly until?: string } = {},
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return new Promise((done) => {
     const child = spawn(process.execPath, [cli, ...args], {
       cwd: projectRoot,
       env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
     });
+    child.stdin.end(input ?? '');
+    let told = until === undefined;
     const text = { stdout: '', stderr: '' };
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
       text.stdout += chunk;
     });
     child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
       text.stderr += chunk;
+      if (told || !text.stderr.includes(until ?? '')) return;
+      told = true;
+      child.kill('SIGINT');
     });
     child.once('close', (code) => done({ code, ...text }));
   });

@@ -7,7 +7,7 @@ import { openScreen, watchJob } from '../watch.js';
 import { connect, type GlobalOptions, note, show, withConnection } from './context.js';
 import { summary } from './job-text.js';
 
-/** Watches to the end, on stderr; stdout has the finished job, the exit code how it ended. Ctrl-C stops the watching only. */
+/** Watches to the end, on stderr; stdout has the finished job, the exit code how it ended. Ctrl-C stops the watching only: exit code 130. */
 export async function watch(client: RowsmithClient, id: string, options: GlobalOptions): Promise<void> {
   const interrupt = new AbortController();
   const stop = () => interrupt.abort();
@@ -18,9 +18,11 @@ export async function watch(client: RowsmithClient, id: string, options: GlobalO
     job = await watchJob(client, id, openScreen(process.stderr), { signal: interrupt.signal });
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
+    process.exitCode = exitCodes.interrupted;
+    // Scripts get the job as it is now; the document is whole, whenever the signal came.
+    if (options.json) show(options, await client.getJob(id), () => '');
     note(`The job goes on. Watch it again: rowsmith jobs watch ${id}`);
-    if (options.json) job = await client.getJob(id);
-    else return;
+    return;
   } finally {
     process.off('SIGINT', stop);
   }
@@ -31,7 +33,9 @@ export async function watch(client: RowsmithClient, id: string, options: GlobalO
 
 export function addControlCommands(jobs: Command): void {
   withConnection(jobs.command('watch <job>'))
-    .description('follow a job to its end: progress, loss, tokens/s, time left; exit code 1 if it failed, 5 if it was cancelled')
+    .description(
+      'follow a job to its end: progress, loss, tokens/s, time left; exit code 1 if it failed, 5 if it was cancelled, 130 after Ctrl-C, which the job does not notice',
+    )
     .action(async (id: string, options: GlobalOptions) => watch(await connect(options), id, options));
   const change = (
     name: string,

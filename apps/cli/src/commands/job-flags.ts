@@ -22,7 +22,7 @@ export const withPatch = (command: Command): Command =>
 export const withJobFlags = (command: Command): Command =>
   withPatch(command)
     .option('--model <id>', 'base model, e.g. smollm2-135m-instruct (required here or in --file)')
-    .option('--training-file <path or file id>', 'JSONL to train on; several with weights: a.jsonl=2 b.jsonl=0.5 (repeatable)', collect)
+    .option('--training-file <path or file id>', 'JSONL to train on, with =2 behind it its weight (repeatable: several files)', collect)
     .option('--validation-file <path or file id>', 'JSONL held out for validation (default: none)')
     .option('--validation-split <share>', 'share of the training rows held out instead, up to 0.5 (default: none)')
     .option('--skip-invalid <percent>', 'bad lines that are left out; more is a fault (default: 0)')
