@@ -1,5 +1,5 @@
 /**
- * npm run chaos -- --queue redis|postgres --storage fs|s3 --faults 150 --seed 1 [--workers 2] [--open-jobs 3] [--steps 16] [--seconds 600] [--only kill.worker,kill.trainer] [--keep]
+ * npm run chaos -- --queue redis|postgres --storage fs|s3 --faults 150 --seed 1 [--workers 2] [--open-jobs 3] [--steps 16] [--seconds 600] [--patience 180] [--only kill.worker,kill.trainer] [--keep]
  * [--faketime /path/libfaketime.so.1]: breaks a whole installation in every way it knows while jobs run, then judges every job.
  * One JSON line a fault; exit code 1 and the first broken rule when one was broken. Needs the built programs (npx tsc -b).
  */
@@ -16,6 +16,7 @@ const { values } = parseArgs({
     'open-jobs': { type: 'string', default: '3' },
     steps: { type: 'string', default: '16' },
     seconds: { type: 'string' },
+    patience: { type: 'string' },
     only: { type: 'string' },
     keep: { type: 'boolean', default: false },
     faketime: { type: 'string' },
@@ -39,6 +40,7 @@ const report = await runChaos({
     keep: values.keep,
     fakeTime: values.faketime ?? installedFakeTime(),
   },
+  ...(values.patience ? { patienceMs: 1_000 * whole('patience') } : {}),
   ...(values.seconds ? { seconds: whole('seconds') } : {}),
   ...(values.only ? { only: values.only.split(',') } : {}),
   log: line,

@@ -10,6 +10,7 @@ export class PatientClient {
     private readonly url: string,
     private readonly key: string,
     private readonly onViolation: (violation: Violation) => void,
+    private readonly patienceMs = 120_000,
   ) {}
 
   /** One question. null: no connection, or it broke. 5xx other than 503 with Retry-After are violations. */
@@ -37,11 +38,11 @@ export class PatientClient {
   }
 
   /** Until it is answered with 2xx. Throws at once for 4xx. */
-  async ask<T>(path: string, init: RequestInit = {}, patienceMs = 120_000): Promise<T> {
+  async ask<T>(path: string, init: RequestInit = {}, patienceMs = this.patienceMs): Promise<T> {
     return JSON.parse((await this.bytes(path, init, patienceMs)).toString('utf8')) as T;
   }
 
-  async bytes(path: string, init: RequestInit = {}, patienceMs = 120_000): Promise<Buffer> {
+  async bytes(path: string, init: RequestInit = {}, patienceMs = this.patienceMs): Promise<Buffer> {
     for (const deadline = performance.now() + patienceMs; ; ) {
       const answer = await this.once(path, init);
       if (answer !== null && answer.status < 300) return answer.body;

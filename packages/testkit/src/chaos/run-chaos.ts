@@ -71,7 +71,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     lanes?.end();
   };
   const installation = await openInstallation(folder, { ...surroundings, workers, onDeath: onViolation });
-  const client = new PatientClient(installation.url, installation.key, onViolation);
+  const client = new PatientClient(installation.url, installation.key, onViolation, patienceMs);
   const jobs = new JobsUnderFault(installation, client, {
     seed,
     steps,
