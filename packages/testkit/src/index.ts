@@ -1,3 +1,4 @@
+export { type GoalsOptions, measureGoals } from './chaos/measure-goals.js';
 export { installedFakeTime } from './chaos/fake-time.js';
 export { type ChaosOptions, type ChaosReport, runChaos } from './chaos/run-chaos.js';
 export { type FaultProxy, startFaultProxy } from './fault-proxy.js';

@@ -51,7 +51,7 @@ export class JobsUnderFault {
     const { steps } = this.options;
     const file = await this.client.ask<{ id: string }>('/v1/files', { method: 'POST', body: tinyData() });
     this.#body = tinyJob(file.id, steps);
-    const id = await this.#post('undisturbed');
+    const id = await this.post('undisturbed');
     await this.#until(id);
     const { status, errorMessage, adapterManifestKey } = await this.installation.ledger.rows(id);
     if (status !== 'succeeded') throw new Error(`the undisturbed job ended ${status}: ${errorMessage}`);
@@ -109,11 +109,12 @@ export class JobsUnderFault {
     await Promise.allSettled(this.#jobs.values());
   }
 
-  async #post(name: string): Promise<string> {
+  /** The job under another name; `steps`: more of them than usual. */
+  async post(name: string, steps?: number): Promise<string> {
     const { id } = await this.client.ask<{ id: string }>('/jobs', {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'idempotency-key': `chaos-${this.options.seed}-${name}` },
-      body: JSON.stringify(this.#body),
+      body: JSON.stringify(steps === undefined ? this.#body : tinyJob(String(this.#body['training_file']), steps)),
     });
     return id;
   }
@@ -131,7 +132,7 @@ export class JobsUnderFault {
     if (failed) return this.options.onViolation({ rule: 'ends succeeded', found: `${failed.status}: ${failed.errorCode}`, job: failed.id });
     const missing = this.options.openJobs - jobs.filter(({ status }) => !settled.includes(status)).length;
     for (let i = 0; i < missing; i++) {
-      const id = await this.#post(String(this.#jobs.size));
+      const id = await this.post(String(this.#jobs.size));
       this.#jobs.set(id, this.client.follow(id, this.#listening.signal));
     }
   }

@@ -1,0 +1,169 @@
+/** How long the service takes to be itself again: figures, not verdicts. One installation, one kind of trouble at a time. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PatientClient } from './client.js';
+import { type Installation, type KeptWorker, openInstallation } from './installation.js';
+import { JobsUnderFault } from './jobs-under-fault.js';
+import type { HeldJob } from './ledger.js';
+import type { ChaosSurroundings } from './plan.js';
+import type { Violation } from './verdict.js';
+
+export interface GoalsOptions {
+  readonly queue: ChaosSurroundings['queue'];
+  readonly storage: ChaosSurroundings['storage'];
+  /** Of each kind of trouble. */
+  readonly times: number;
+  readonly log: (line: Readonly<Record<string, unknown>>) => void;
+}
+
+const wait = (ms: number) => new Promise<void>((over) => setTimeout(over, ms));
+/** Long enough to be hit in its middle. */
+const longSteps = 2_000;
+
+export async function measureGoals({ queue, storage, times, log }: GoalsOptions): Promise<readonly Violation[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'rowsmith-goals-'));
+  const violations: Violation[] = [];
+  const onViolation = (violation: Violation): void => {
+    violations.push(violation);
+    log({ violation });
+  };
+  const surroundings: ChaosSurroundings = { queue, storage, smallDisk: false, fakeTime: null };
+  const installation = await openInstallation(folder, { ...surroundings, workers: 2, onDeath: onViolation });
+  const client = new PatientClient(installation.url, installation.key, onViolation, 600_000);
+  const jobs = new JobsUnderFault(installation, client, { seed: 0, steps: 8, openJobs: 2, patienceMs: 600_000, onViolation });
+  try {
+    await jobs.undisturbed();
+    const measures = new Measures(installation, client, jobs, times);
+    for (const [goal, measure] of Object.entries({
+      'kill -9 of worker or trainer, to the next attempt': () => measures.kills(),
+      'SIGTERM of a worker, to its end': () => measures.handbacks(),
+      'cancel, to the answer': () => measures.cancels(),
+      'Postgres killed and back, to the first answer of the API': () => measures.database(),
+      'everything started 30 s before Postgres, to the first answer': () => measures.lateDatabase(),
+    }))
+      for (const [what, ms] of Object.entries(await measure())) log({ goal, what, times: ms.length, ...summary(ms) });
+  } catch (error) {
+    onViolation({ rule: 'the measuring comes to its end', found: error instanceof Error ? error.message : String(error) });
+  } finally {
+    for (const violation of await installation.stop()) onViolation(violation);
+    await rm(folder, { recursive: true, force: true });
+  }
+  return violations;
+}
+
+function summary(ms: readonly number[]): { medianMs: number; longestMs: number } {
+  const sorted = ms.map((value) => Math.round(value)).sort((a, b) => a - b);
+  return { medianMs: sorted[Math.floor(sorted.length / 2)] ?? Number.NaN, longestMs: sorted.at(-1) ?? Number.NaN };
+}
+
+class Measures {
+  #posted = 0;
+  #open: string[] = [];
+
+  constructor(
+    private readonly installation: Installation,
+    private readonly client: PatientClient,
+    private readonly jobs: JobsUnderFault,
+    private readonly times: number,
+  ) {}
+
+  async kills(): Promise<Record<string, number[]>> {
+    const found: Record<string, number[]> = { worker: [], trainer: [] };
+    for (let i = 0; i < this.times; i++) {
+      for (const what of ['worker', 'trainer']) {
+        const { worker, job } = await this.#atWork();
+        const at = Date.now();
+        if (what === 'worker') worker.process.hit('SIGKILL');
+        else process.kill((await this.installation.trainerOf(worker)) ?? 0, 'SIGKILL');
+        found[what]?.push((await this.#nextAttempt(job)).startedAt - at);
+      }
+    }
+    return found;
+  }
+
+  async handbacks(): Promise<Record<string, number[]>> {
+    const found = { 'the worker ended': [] as number[], 'the next attempt began': [] as number[] };
+    for (let i = 0; i < this.times; i++) {
+      const { worker, job } = await this.#atWork();
+      const [at, pid] = [Date.now(), worker.process.pid];
+      worker.process.hit('SIGTERM');
+      while (worker.process.pid === pid) await wait(10);
+      found['the worker ended'].push(Date.now() - at);
+      found['the next attempt began'].push((await this.#nextAttempt(job)).startedAt - at);
+      const outcome = (await this.installation.ledger.rows(job.id)).attempts.find(({ epoch }) => epoch === job.epoch)?.outcome;
+      if (outcome !== 'handback') throw new Error(`the attempt was not handed back: ${outcome}`);
+    }
+    return found;
+  }
+
+  async cancels(): Promise<Record<string, number[]>> {
+    const found: Record<string, number[]> = { answered: [], 'stopped, a trainer that listens': [], 'ended, a trainer that does not': [] };
+    for (const deaf of [false, true])
+      for (let i = 0; i < (deaf ? 2 : this.times); i++) {
+        const { worker, job } = await this.#atWork();
+        const trainer = (await this.installation.trainerOf(worker)) ?? 0;
+        if (deaf) process.kill(trainer, 'SIGSTOP');
+        const at = Date.now();
+        await this.client.ask(`/jobs/${job.id}/cancel`, { method: 'POST' });
+        found['answered']?.push(Date.now() - at);
+        while ((await this.installation.ledger.jobs()).find(({ id }) => id === job.id)?.status !== 'cancelled') await wait(20);
+        found[deaf ? 'ended, a trainer that does not' : 'stopped, a trainer that listens']?.push(Date.now() - at);
+      }
+    return found;
+  }
+
+  async database(): Promise<Record<string, number[]>> {
+    const found: number[] = [];
+    for (let i = 0; i < this.times; i++) {
+      await this.#atWork();
+      await this.installation.surroundings.parts.postgres?.bounce(1_000);
+      found.push(await this.#untilAnswered());
+    }
+    return { 'after the server was up': found };
+  }
+
+  async lateDatabase(): Promise<Record<string, number[]>> {
+    const { api, workers, surroundings } = this.installation;
+    const back = surroundings.parts.postgres?.bounce(30_000);
+    for (const service of [api, ...workers.map((worker) => worker.process)]) service.hit('SIGKILL');
+    await back;
+    const answered = await this.#untilAnswered();
+    await this.#atWork();
+    return { 'after the server was up': [answered] };
+  }
+
+  async #untilAnswered(): Promise<number> {
+    const at = Date.now();
+    while ((await this.client.once('/jobs?limit=1'))?.status !== 200) await wait(20);
+    return Date.now() - at;
+  }
+
+  async #nextAttempt({ id, epoch }: HeldJob) {
+    for (;;) {
+      const next = (await this.installation.ledger.rows(id)).attempts.find((attempt) => attempt.epoch > epoch);
+      if (next !== undefined) return next;
+      await wait(20);
+    }
+  }
+
+  /** A worker whose job has just saved something; with as many open jobs as workers nobody waits for a place. */
+  async #atWork(): Promise<{ worker: KeptWorker; job: HeldJob }> {
+    const { workers, ledger } = this.installation;
+    for (;;) {
+      const held = await ledger.jobs();
+      this.#open = this.#open.filter((id) =>
+        held.some((job) => job.id === id && !['succeeded', 'failed', 'cancelled'].includes(job.status)),
+      );
+      for (; this.#open.length < workers.length; this.#posted += 1)
+        this.#open.push(await this.jobs.post(`long-${this.#posted}`, longSteps));
+      for (const worker of workers) {
+        const job = held.find(
+          ({ status, workerId, saved, fruitless }) => status === 'running' && workerId === worker.id && saved && fruitless === 0,
+        );
+        if (job !== undefined && (await this.installation.trainerOf(worker)) !== null) return { worker, job };
+      }
+      await wait(50);
+    }
+  }
+}
