@@ -1,5 +1,5 @@
 import { CheckpointManifest, canonicalJson, configIdentity, type JobSpec, parseAs } from '@rowsmith/contracts';
-import type { Engine } from '@rowsmith/engine';
+import type { Engine, TrainableModel } from '@rowsmith/engine';
 import { sha256Of } from './object-files.js';
 
 /** What a checkpoint must belong to. */
@@ -9,8 +9,12 @@ export interface Binding {
   readonly base_sha256: string;
   readonly data_sha256: string;
   /** Going on with other operators would end with other bytes. */
-  readonly operators: Engine['operators']['kind'];
+  readonly operators: Engine['operators']['kind'] | 'graph';
 }
+
+/** What rounds otherwise than another: the operators that are called one by one, or graphs. */
+export const operatorsOf = (engine: Engine, model: TrainableModel): Binding['operators'] =>
+  model.execution === 'graph' ? 'graph' : engine.operators.kind;
 
 /** `configSha256`: of the specification as it is stored, where that is not the one at hand. */
 export function bindingOf(spec: JobSpec, dataSha256: string, operators: Binding['operators'], configSha256?: string): Binding {

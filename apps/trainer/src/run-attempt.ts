@@ -29,7 +29,7 @@ import { openObjectStore } from '@rowsmith/storage';
 import type { Logger } from '@rowsmith/telemetry';
 import { openBaseModel } from './base-model.js';
 import type { Channel } from './channel.js';
-import { bindingOf } from './checkpoint-manifest.js';
+import { bindingOf, operatorsOf } from './checkpoint-manifest.js';
 import { Checkpoints } from './checkpoints.js';
 import { chooseRows, storeSelection } from './choose-rows.js';
 import { type ChosenRows, chosenRows } from './chosen-rows.js';
@@ -108,8 +108,8 @@ class AttemptRun {
     const { stop, log } = this.surroundings;
     await this.#phase('loading_model', `Loading the base model ${spec.model}`);
     const packed = await openBaseModel(model_dir, spec.base_sha256);
-    const engine = await openEngine({ precision: spec.row_sparse.precision });
-    log.info({ op: 'engine', tensorflow: engine.ops.runtime.tensorflowVersion, operators: engine.operators }, 'engine opened');
+    const engine = await openEngine({ precision: spec.row_sparse.precision, execution: spec.row_sparse.execution });
+    log.info({ op: 'engine', tensorflow: engine.ops.runtime.tensorflowVersion, operators: engine.operators, execution: engine.execution }, 'engine opened');
     await stopHere(stop);
 
     await this.#phase('loading_data', 'Reading and encoding the data');
@@ -124,9 +124,11 @@ class AttemptRun {
       ? { language: null, classifier: await engine.loadClassifier(packed, { ...options, classes: task.newClasses }) }
       : { language: await engine.loadModel(packed, options), classifier: null };
     const model: TrainableModel = loaded.language === null ? loaded.classifier : loaded.language;
+    if (model.execution !== engine.execution)
+      log.warn({ op: 'engine', asked: engine.execution, execution: model.execution }, 'a quantised base is not computed by graphs');
     const fresh = loaded.classifier ? newClassifier(loaded.classifier, spec.seed) : new Map();
     if (task) await this.#phase('loading_data', headMessage(task));
-    const binding = bindingOf(spec, dataset.sha256, engine.operators.kind, this.start.config_sha256);
+    const binding = bindingOf(spec, dataset.sha256, operatorsOf(engine, model), this.start.config_sha256);
     const exportsBest = spec.row_sparse.export === 'best';
     const found = await findCheckpoint(this.store, this.start.resume_from, binding, model.linears, this.workDir, exportsBest);
     const begun = found.state ?? (await warmStart(this.store, spec, model.linears, this.workDir, fresh));

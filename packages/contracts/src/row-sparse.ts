@@ -28,6 +28,8 @@ export type MemoryName = (typeof memoryNames)[number];
 export const quantizationNames = ['none', 'bf16', 'int8', 'nf4'] as const;
 export const precisionNames = ['f32', 'bf16'] as const;
 export type PrecisionName = (typeof precisionNames)[number];
+export const executionNames = ['auto', 'eager', 'graph'] as const;
+export type ExecutionName = (typeof executionNames)[number];
 export type QuantizationName = (typeof quantizationNames)[number];
 
 const Rows = Type.Union([
@@ -158,6 +160,13 @@ const fields = {
     Type.String({
       enum: [...memoryNames],
       description: 'fast keeps activations, low computes them again; auto: fast where it fits the worker',
+    }),
+  ),
+  execution: Type.Unsafe<ExecutionName>(
+    Type.String({
+      enum: [...executionNames],
+      description:
+        'eager: operator by operator; graph: each shape of a micro-step as one TensorFlow graph, padded to a bucket of sizes; auto: graph on a GPU, else eager. Their results differ by rounding: a checkpoint is resumed by the kind that made it',
     }),
   ),
   sample_every_evals: Type.Integer({

@@ -31,6 +31,7 @@ test('everything automatic', () => {
       quantization: 'none',
       double_quantization: false,
       precision: 'f32',
+      execution: 'auto',
       head_groups: false,
       heads: 0,
       reuse_rows_of: null,

@@ -103,6 +103,7 @@ export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | 
     quantization: given(asked.quantization) ?? 'none',
     double_quantization: given(asked.double_quantization) ?? false,
     precision: given(asked.precision) ?? 'f32',
+    execution: given(asked.execution) ?? 'auto',
     targets: given(asked.targets) ?? [...auto.targets],
     ...(given(asked.attention_rows) === 'shared' && { attention_rows: 'shared' as const }),
     ...labelAggregationOf(asked),

@@ -16,6 +16,7 @@ const laterFields = {
   train_biases: false,
   quantization: 'none',
   precision: 'f32',
+  execution: 'auto',
   double_quantization: false,
   head_groups: false,
   heads: 0,

@@ -1,6 +1,6 @@
-import type { PackedModelIndex } from '@rowsmith/contracts';
+import type { ExecutionName, PackedModelIndex } from '@rowsmith/contracts';
 import { loadKernels } from '@rowsmith/kernels';
-import { chooseExecution, type Execution, type ExecutionName } from './graph/execution.js';
+import { chooseExecution, type Execution } from './graph/execution.js';
 import { GraphOps } from './graph/graph-ops.js';
 import type { CausalLM, SequenceClassifier } from './models/causal-lm.js';
 import { type CausalLMOptions, createCausalLM } from './models/decoder.js';

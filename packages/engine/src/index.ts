@@ -1,6 +1,6 @@
 export { type Engine, type EngineOptions, openEngine, type PackedModel } from './engine.js';
 export { EngineError, type EngineErrorCode } from './errors.js';
-export { type Execution, type ExecutionName, executionNames } from './graph/execution.js';
+export type { Execution } from './graph/execution.js';
 export { chooseMemory, type MemoryChoice } from './memory/choose-memory.js';
 export { estimateMemory, type MemoryEstimate, type MemoryQuestion } from './memory/estimate-memory.js';
 export type {

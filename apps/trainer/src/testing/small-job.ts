@@ -53,6 +53,7 @@ export async function smallJob(root: string): Promise<JobSpec> {
       quantization: 'none',
       double_quantization: false,
       precision: 'f32',
+      execution: 'auto',
       head_groups: false,
       heads: 0,
       reuse_rows_of: null,

@@ -209,6 +209,7 @@ export class WorkerStack {
         quantization: 'none',
         double_quantization: false,
         precision: 'f32',
+        execution: 'auto',
         head_groups: false,
         heads: 0,
         reuse_rows_of: null,

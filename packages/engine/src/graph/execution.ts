@@ -1,10 +1,9 @@
+import type { ExecutionName } from '@rowsmith/contracts';
+
 /** How a model computes losses and gradients: operator by operator, or by graphs that were recorded once for each shape. Results differ by rounding. */
 export type Execution = 'eager' | 'graph';
 
-/** What may be asked for; auto: graphs where a GPU computes, since there the dispatch of single operators is the limit. */
-export const executionNames = ['auto', 'eager', 'graph'] as const;
-export type ExecutionName = (typeof executionNames)[number];
-
+/** auto: graphs where a GPU computes, since there the dispatch of single operators is the limit. */
 export function chooseExecution(asked: ExecutionName, device: 'cpu' | 'cuda'): Execution {
   if (asked !== 'auto') return asked;
   return device === 'cuda' ? 'graph' : 'eager';

@@ -35,6 +35,7 @@ export const toyRowSparse: RowSparseConfig = {
   quantization: 'none',
   double_quantization: false,
   precision: 'f32',
+  execution: 'auto',
   head_groups: false,
   heads: 0,
   reuse_rows_of: null,
