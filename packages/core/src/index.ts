@@ -1,8 +1,12 @@
+export * from './attempt-ports.js';
 export { type DeviceClass, deviceClasses, type EstimateFacts, type JobMemory, measuredSeconds, memoryOf, workOf } from './estimate-job.js';
 export { type DispatchPlan, type FleetState, planDispatch } from './fair-share.js';
+export * from './file-ports.js';
 export * from './fleet-ports.js';
 export { modelNameOf } from './model-name.js';
+export * from './object-ports.js';
 export * from './ports.js';
+export * from './queue-ports.js';
 export { QuotaExceededError } from './quota-error.js';
 export { baseLearningRate, type JobFacts, type JobFault, type ResolvedJob, resolveJob, stepsOf } from './resolve-job.js';
 export {
