@@ -44,6 +44,7 @@ function configurationOf({ n_layers }, rows) {
     quantization: 'none',
     double_quantization: false,
     precision: 'f32',
+    execution: 'auto',
     early_stopping_patience: 0,
     early_stopping_min_delta: 0,
   };

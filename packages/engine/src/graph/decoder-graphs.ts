@@ -8,7 +8,7 @@ import type { Runtime } from '../runtime/runtime.js';
 import { bucketed } from './bucket.js';
 import { dropoutInputs } from './dropout-inputs.js';
 import { entropyOf, Graphs, gradientsOf } from './graphs.js';
-import type { Named } from './step-graph.js';
+import type { HoldWeights, Named } from './step-graph.js';
 
 /** Losses and gradients of one decoder by recorded graphs instead of operator by operator. Results are in the caller's scope, sized by the bucket. */
 export class DecoderGraphs {
@@ -19,8 +19,9 @@ export class DecoderGraphs {
     private readonly pass: DecoderPass,
     private readonly rope: RopeTables,
     private readonly maxLength: number,
+    hold?: HoldWeights,
   ) {
-    this.graphs = new Graphs(runtime);
+    this.graphs = new Graphs(runtime, hold);
   }
 
   loss(inputs: DecoderInputs): Entropy {

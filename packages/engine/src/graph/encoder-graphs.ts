@@ -7,7 +7,7 @@ import type { Runtime } from '../runtime/runtime.js';
 import { bucketOf } from './bucket.js';
 import { dropoutInputs } from './dropout-inputs.js';
 import { entropyOf, Graphs, gradientsOf } from './graphs.js';
-import type { Named } from './step-graph.js';
+import type { HoldWeights, Named } from './step-graph.js';
 
 /** Losses and gradients of one classifier by recorded graphs; see DecoderGraphs. */
 export class EncoderGraphs {
@@ -17,8 +17,9 @@ export class EncoderGraphs {
     private readonly runtime: Runtime,
     private readonly pass: EncoderPass,
     private readonly maxLength: number,
+    hold?: HoldWeights,
   ) {
-    this.graphs = new Graphs(runtime);
+    this.graphs = new Graphs(runtime, hold);
   }
 
   loss(inputs: EncoderInputs): ClassEntropy {

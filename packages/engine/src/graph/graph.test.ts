@@ -4,7 +4,7 @@ import type { Batch, RowPlan, TrainableModel } from '../models/causal-lm.js';
 import { createCausalLM } from '../models/decoder.js';
 import { createClassifier } from '../models/encoder.js';
 import { isHead } from '../models/encoder-layout.js';
-import type { TrainedPart } from '../models/parts.js';
+import { partsOf, type TrainedPart, writePart } from '../models/parts.js';
 import { tinyBatch, tinyPlan, withColumns } from '../models/tiny-batch.js';
 import { tinyModel } from '../models/tiny-model.js';
 import type { UpdateDropout } from '../models/update-path.js';
@@ -143,6 +143,8 @@ it.each(['fast', 'low'] as const)('a classifier, heads and biases included, memo
 
 describe('graphs', () => {
   const source = tinyModel(2);
+  /** Matrices large enough to reside. */
+  const wide = tinyModel(2, { hidden_size: 48, intermediate_size: 96, vocab_size: 90 });
 
   it('are one for each shape bucket and computation, and leave no handle and no session behind', () => {
     const [handles, sessions] = [runtime.handleCount, runtime.savedModels.count()];
@@ -181,6 +183,28 @@ describe('graphs', () => {
       }
     for (const batch of [short, long, short]) expectEqual(graph, eager, batch, plan);
     expect(Math.abs(stepOf(graph, short, plan).lossSum - first)).toBeGreaterThan(0.1);
+    graph.dispose();
+    eager.dispose();
+  });
+
+  it('resident weights: the session follows the rows and columns that are written', () => {
+    const eager = createCausalLM(ops, wide);
+    const graph = createCausalLM(ops, wide, { execution: 'graph', graphWeights: 'resident' });
+    const plan = withColumns(eager, tinyPlan(eager, 5), 6);
+    const { padded, packed } = batchesOf(wide);
+    for (const round of [0, 1, 2]) {
+      expectEqual(graph, eager, round === 1 ? packed : padded, plan);
+      for (const model of [eager, graph])
+        runtime.scope(() => {
+          for (const part of plan.modules.flatMap(partsOf)) {
+            // Columns are written once only: they are assigned whole.
+            if (part.axis === 'columns' && round > 0) continue;
+            const values = philox(round, part.key, 0).fill(new Float32Array(part.ids.length * part.width), -0.3, 0.3);
+            writePart(model, part, runtime.upload(values, [part.ids.length, part.width], 'f32'));
+          }
+        });
+    }
+    expectEqual(graph, eager, padded, plan);
     graph.dispose();
     eager.dispose();
   });

@@ -1,10 +1,10 @@
 import type { RowPlan } from '../models/causal-lm.js';
 import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
-import { type Named, StepGraph } from './step-graph.js';
+import { type HoldWeights, type Named, StepGraph } from './step-graph.js';
 
-/** Sessions that are held at most; the one used longest ago goes. Training meets a handful of shape buckets. */
-const maxHeld = 24;
+/** Sessions that are held at most; the one used longest ago goes. Each resident one holds the weights. */
+const maxHeld = { fed: 24, resident: 4 };
 
 /** The graphs of one model: one for each kind of computation and shape bucket, recorded when it is first met. */
 export class Graphs {
@@ -13,7 +13,10 @@ export class Graphs {
   #planCount = 0;
   #loads = 0;
 
-  constructor(private readonly runtime: Runtime) {}
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly hold: HoldWeights = runtime.device === 'cuda' ? 'resident' : 'fed',
+  ) {}
 
   /** A number for each plan, the same as long as it is the same object. */
   idOf(plan: RowPlan): number {
@@ -47,11 +50,11 @@ export class Graphs {
       }
       known.dispose();
     }
-    const made = new StepGraph(this.runtime, inputs, body);
+    const made = new StepGraph(this.runtime, inputs, body, this.hold);
     this.#loads++;
     this.#held.set(key, made);
     for (const [oldest, graph] of this.#held) {
-      if (this.#held.size <= maxHeld) break;
+      if (this.#held.size <= maxHeld[this.hold]) break;
       this.#held.delete(oldest);
       graph.dispose();
     }

@@ -2,6 +2,7 @@ import type { DecoderConfig } from '@rowsmith/contracts';
 import { tokensOf } from '../generate/tokens.js';
 import { DecoderGraphs } from '../graph/decoder-graphs.js';
 import type { Execution } from '../graph/execution.js';
+import type { HoldWeights } from '../graph/step-graph.js';
 import type { StockOps } from '../ops/stock-ops.js';
 import type { Quantization } from '../quant/formats.js';
 import type { Handle } from '../runtime/handle.js';
@@ -30,6 +31,8 @@ export interface CausalLMOptions {
   readonly quantization?: Quantization | undefined;
   /** graph: losses and gradients by recorded graphs (packages/engine README); eager (default): operator by operator. */
   readonly execution?: Execution;
+  /** Where the weights of graphs are; default: resident on a GPU, else fed. */
+  readonly graphWeights?: HoldWeights;
 }
 
 /** A decoder, described by its config, with a hand-written backward pass for selected rows. Throws EngineError `invalid_model`, `invalid_rows`. */
@@ -44,6 +47,7 @@ export function createCausalLM(ops: StockOps, source: ModelSource, options: Caus
     loadWeights(ops, source, rowTensors, options.quantization),
     options.memory ?? 'fast',
     options.execution ?? 'eager',
+    options.graphWeights,
   );
 }
 
@@ -60,6 +64,7 @@ class Decoder extends LinearAccess implements CausalLM {
     protected override readonly weights: ModelWeights,
     memory: 'fast' | 'low',
     execution: Execution,
+    hold: HoldWeights | undefined,
   ) {
     super(ops, weights);
     this.config = weights.config;
@@ -67,7 +72,7 @@ class Decoder extends LinearAccess implements CausalLM {
     this.#rope = new RopeTables(ops.runtime, ops, weights.config);
     this.#pass = new DecoderPass(ops, weights, this.#rope, memory);
     if (execution === 'graph' && !this.quantization)
-      this.graphs = new DecoderGraphs(ops.runtime, this.#pass, this.#rope, weights.config.max_position_embeddings);
+      this.graphs = new DecoderGraphs(ops.runtime, this.#pass, this.#rope, weights.config.max_position_embeddings, hold);
   }
 
   get execution(): Execution {

@@ -35,7 +35,14 @@ export class LinearAccess {
     if (indices.length === 0) return;
     const quantised = this.#quantised(linear);
     if (quantised) quantised.writeRows(linear, indices, rows);
-    else this.ops.runtime.scope(() => this.ops.writeRows(this.weights.get(linear.tensor), this.#packedRows(linear, indices), rows));
+    else {
+      const matrix = this.weights.get(linear.tensor);
+      this.ops.runtime.scope(() => this.ops.writeRows(matrix, this.#packedRows(linear, indices), rows));
+      this.ops.runtime.written(
+        matrix,
+        indices.map((row) => row + linear.rowOffset),
+      );
+    }
   }
 
   readColumns(linear: LinearInfo, columns: Int32Array): Float32Array {
@@ -58,7 +65,11 @@ export class LinearAccess {
     if (columns.length === 0) return;
     const quantised = this.#quantised(linear);
     if (quantised) quantised.writeColumns(linear, columns, values);
-    else writeColumns(this.ops, this.weights.get(linear.tensor), linear, columns, values);
+    else {
+      const matrix = this.weights.get(linear.tensor);
+      writeColumns(this.ops, matrix, linear, columns, values);
+      this.ops.runtime.written(matrix);
+    }
   }
 
   readBiases(linear: LinearInfo, indices: Int32Array): Float32Array {
@@ -73,7 +84,9 @@ export class LinearAccess {
     const name = biasOf(linear);
     if (!this.weights.isWritable(name))
       throw new EngineError('user', 'invalid_rows', `${linear.name}: ${name} is mapped read-only; name it in rowTensors`);
-    this.ops.runtime.scope(() => this.ops.writeElements(this.weights.get(name), this.#packedRows(linear, indices), values));
+    const bias = this.weights.get(name);
+    this.ops.runtime.scope(() => this.ops.writeElements(bias, this.#packedRows(linear, indices), values));
+    this.ops.runtime.written(bias);
   }
 
   readMatrix(linear: LinearInfo): Handle {

@@ -19,6 +19,7 @@ export class Runtime {
   readonly #constants = new Map<string, Handle>();
   readonly #constantIds = new Set<number>();
   readonly #watched = new Map<number, Set<() => void>>();
+  readonly #writeListeners = new Set<(handle: Handle, rows: Int32Array | undefined) => void>();
   #observer: Observer | undefined;
 
   constructor(private readonly binding: TensorFlowBinding) {
@@ -92,6 +93,21 @@ export class Runtime {
   /** Asks that nothing of `body` is computed before `handle` is there, so that it holds no memory earlier. Operators that run at once do so anyway. */
   after<T>(handle: Handle, body: () => T): T {
     return this.#observer ? this.#observer.after(handle, body) : body();
+  }
+
+  /** Says that a tensor's own memory was written; rows: of dimension 0, undefined: anywhere. */
+  written(handle: Handle, rows?: Int32Array): void {
+    for (const listener of this.#writeListeners) listener(handle, rows);
+  }
+
+  /** Calls `changed` when one of these is said to have been written, until the returned function is called. */
+  watchWrites(handles: readonly Handle[], changed: (handle: Handle, rows: Int32Array | undefined) => void): () => void {
+    const ids = new Set(handles.map(({ id }) => id));
+    const listener = (handle: Handle, rows: Int32Array | undefined) => {
+      if (ids.has(handle.id)) changed(handle, rows);
+    };
+    this.#writeListeners.add(listener);
+    return () => this.#writeListeners.delete(listener);
   }
 
   /** Calls `freed` when one of these is freed, until the returned function is called. */
