@@ -22,8 +22,7 @@ interface Victim {
 
 /** How far a class may be ahead of the slowest one, of its share. */
 const lead = 0.06;
-/** A worker that sees a jump of its clock late still ends for it. */
-const clockEchoMs = 8_000;
+const placeOf = ({ process }: KeptWorker) => `${process.options.name} #${process.starts}`;
 const wait = (ms: number) => new Promise<void>((over) => setTimeout(over, ms));
 
 export class FaultLanes {
@@ -31,7 +30,8 @@ export class FaultLanes {
   readonly #quota = new Map<FaultClass, number>();
   readonly #made = new Map<FaultClass, number>();
   readonly #began = performance.now();
-  #clockFaults = 0;
+  /** Processes whose clock was moved, by worker and how often it was started by then. */
+  readonly #wrongClocks = new Set<string>();
   #over = false;
 
   constructor(
@@ -52,9 +52,10 @@ export class FaultLanes {
   get made(): number {
     return [...this.#made.values()].reduce((sum, n) => sum + n, 0);
   }
-  /** A worker whose clock was moved ends by itself, as it should. */
-  get clocksAreWrong(): boolean {
-    return this.#clockFaults > 0;
+  /** A worker whose clock was moved ends by itself, as it should, however late it looks at its clock. */
+  mayEnd(name: string): boolean {
+    const worker = this.installation.workers.find(({ process }) => process.options.name === name);
+    return worker !== undefined && this.#wrongClocks.has(placeOf(worker));
   }
 
   /** No new faults; those that were made heal. */
@@ -97,6 +98,7 @@ export class FaultLanes {
     // Counted before it is made: another lane must not make one more meanwhile.
     this.#made.set(lane.class, (this.#made.get(lane.class) ?? 0) + 1);
     const at = Math.round(performance.now() - this.#began);
+    if (kind === 'clock.worker' && victim) this.#wrongClocks.add(placeOf(victim.worker));
     const injected = await inject(fault, this.installation, victim);
     if (injected === null) {
       this.#made.set(lane.class, (this.#made.get(lane.class) ?? 0) - 1);
@@ -106,15 +108,11 @@ export class FaultLanes {
     this.byKind[kind] = (this.byKind[kind] ?? 0) + 1;
     this.options.log({ seed, lane: lane.name, index, kind, holdMs, deep, at, ...injected.what });
     if (victim && /^kill|^flip/.test(kind)) this.options.onKill(victim.job);
-    const clock = kind === 'clock.worker';
-    if (clock) this.#clockFaults += 1;
     await injected.healed.catch((error: unknown) =>
       this.options.onViolation({ rule: 'what was broken can be mended', found: `${kind}: ${String(error)}` }),
     );
-    if (clock)
-      setTimeout(() => {
-        this.#clockFaults -= 1;
-      }, clockEchoMs);
+    // Those that begin while it is wrong end for it as well.
+    if (kind === 'clock.worker' && victim) this.#wrongClocks.add(placeOf(victim.worker));
   }
 
   /**
