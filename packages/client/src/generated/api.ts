@@ -13288,6 +13288,11 @@ export interface components {
                  * @enum {string}
                  */
                 memory: "auto" | "fast" | "low";
+                /**
+                 * @description eager: operator by operator; graph: each shape of a micro-step as one TensorFlow graph, padded to a bucket of sizes; auto: graph on a GPU, else eager. Their results differ by rounding: a checkpoint is resumed by the kind that made it
+                 * @enum {string}
+                 */
+                execution: "auto" | "eager" | "graph";
                 /** @description sample prompts are answered at every n-th evaluation too; 0 = off */
                 sample_every_evals: number;
                 /** @description 0 = greedy */
@@ -13416,6 +13421,11 @@ export interface components {
                  * @enum {string}
                  */
                 memory: "auto" | "fast" | "low";
+                /**
+                 * @description eager: operator by operator; graph: each shape of a micro-step as one TensorFlow graph, padded to a bucket of sizes; auto: graph on a GPU, else eager. Their results differ by rounding: a checkpoint is resumed by the kind that made it
+                 * @enum {string}
+                 */
+                execution: "auto" | "eager" | "graph";
                 /** @description sample prompts are answered at every n-th evaluation too; 0 = off */
                 sample_every_evals: number;
                 /** @description 0 = greedy */
@@ -13855,6 +13865,7 @@ export interface components {
                 early_stopping_patience?: "auto" | number;
                 early_stopping_min_delta?: "auto" | number;
                 memory?: "auto" | ("auto" | "fast" | "low");
+                execution?: "auto" | ("auto" | "eager" | "graph");
                 sample_every_evals?: "auto" | number;
                 sample_temperature?: "auto" | number;
                 sample_top_k?: "auto" | number;
