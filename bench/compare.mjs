@@ -1,6 +1,7 @@
 /**
  * Our engine against PyTorch + PEFT, in turn, on the same weights, batches and threads.
- *   npm run bench [-- --quick] [--minutes 12] [--precision f32|bf16] [--work 4x256,sql] [--sides fast,lora] [--rounds N] [--out FILE.md] [--python INTERPRETER]
+ *   npm run bench [-- --quick] [--minutes 12] [--precision f32|bf16] [--work 4x256,sql] [--sides fast,lora] [--rounds N] [--option key=value]... [--out FILE.md] [--python INTERPRETER]
+ * Options are those of a job's row_sparse and go to our side only.
  * Makes its own Python environment in the cache folder (several GB; bench/peers/requirements.txt) unless --python names one. Every finished measurement is a line
  * of FILE.jsonl beside the table, which is written anew each time; the same command goes on where it was stopped, `--fresh` begins again, `--table` only writes
  * the table. Close other programs: the cores are shared. Needs `npm run build` and `npm run setup`.
@@ -27,6 +28,7 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '12' },
     precision: { type: 'string', default: 'f32' },
     rows: { type: 'string', default: '32' },
+    option: { type: 'string', multiple: true, default: [] },
     work: { type: 'string' },
     sides: { type: 'string' },
     rounds: { type: 'string' },
@@ -111,8 +113,18 @@ async function measure() {
   const peer = peerModel(python);
   if (!lines.some((line) => line.type === 'machine')) {
     log('measuring the machine');
-    const machine = measureMachine({ here, scratch, threads, config, python, environment, tokens: 1024 });
-    note({ type: 'machine', machine, threads, model: id, config, precision: values.precision, rows: Number(values.rows), date });
+    const machine = measureMachine({ here, scratch, threads, config, python, environment, tokens: 1024, precision: values.precision });
+    note({
+      type: 'machine',
+      machine,
+      threads,
+      options: values.option,
+      model: id,
+      config,
+      precision: values.precision,
+      rows: Number(values.rows),
+      date,
+    });
   }
   const expected = new Map();
   for (const item of plan()) {
@@ -150,6 +162,7 @@ async function one({ work: name, side }, python, peer) {
       [
         ...[join(here, 'engine-train.mjs'), values.model, '--examples', examples, '--record', recorded, '--batch', String(batch)],
         ...['--rows', values.rows, '--memory', memory, '--precision', values.precision, ...count],
+        ...values.option.flatMap((pair) => ['--option', pair]),
       ],
       environment,
     );

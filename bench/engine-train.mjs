@@ -10,7 +10,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { exportPeft } from '@rowsmith/adapter';
 import { resolveJob } from '@rowsmith/core';
-import { estimateMemory, openEngine, planRows, rowTensors, train } from '@rowsmith/engine';
+import { estimateMemory, openEngine, planRows, quantizationOf, rowTensors, train } from '@rowsmith/engine';
 import { openPackedModel } from '@rowsmith/hf';
 import { timedPhases } from './compare/timed-phases.mjs';
 
@@ -69,7 +69,9 @@ start.data = since();
 const engine = await openEngine({ precision: values.precision });
 start.tensorflow = since();
 const runtimeBytes = process.memoryUsage.rss();
-const model = await engine.loadModel(packed, { rowTensors: rowTensors(config, rowSparse), memory: values.memory });
+const model = await engine.loadModel(packed, {
+  ...{ rowTensors: rowTensors(config, rowSparse), quantization: quantizationOf(rowSparse), memory: values.memory },
+});
 start.model = since();
 const plan = planRows(engine, model, rowSparse, seed);
 start.rows = since();

@@ -19,7 +19,7 @@ export function describeMachine() {
 }
 
 /** here: the bench folder; scratch: for the compiled program. */
-export function measureMachine({ here, scratch, threads, config, python, environment, tokens }) {
+export function measureMachine({ here, scratch, threads, config, python, environment, tokens, precision }) {
   const program = join(scratch, 'peak');
   execFileSync('g++', ['-std=c++17', '-O3', '-march=native', '-pthread', '-o', program, join(here, 'machine', 'peak.cc')]);
   const last = (output) => JSON.parse(output.trim().split('\n').at(-1));
@@ -28,7 +28,7 @@ export function measureMachine({ here, scratch, threads, config, python, environ
   return {
     ...describeMachine(),
     peak: run(program, [String(threads)]),
-    products: run(process.execPath, [join(here, 'machine', 'products.mjs'), shapes, String(tokens)]),
+    products: run(process.execPath, [join(here, 'machine', 'products.mjs'), shapes, String(tokens), precision]),
     torch: run(python, [join(here, 'peers', 'products.py'), shapes, String(tokens), String(threads)]),
   };
 }

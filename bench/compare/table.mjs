@@ -12,16 +12,16 @@ const names = {
 };
 const row = (cells) => `| ${cells.join(' | ')} |`;
 
-function machineLines({ machine, threads, model, precision, date }) {
+function machineLines({ machine, threads, model, precision, options = [], date }) {
   const { processor, memory_gib, flags, peak, products, torch, node, load } = machine;
   const rate = ({ forward, backward }) => `${forward.toFixed(0)} forward, ${backward.toFixed(0)} backward`;
   return [
-    `${date}. ${processor}, ${threads} threads, ${memory_gib} GiB; ${flags.join(' ')}; Node ${node}; load before: ${load.join(', ')}. Model ${model}, ${precision}.`,
+    `${date}. ${processor}, ${threads} threads, ${memory_gib} GiB; ${flags.join(' ')}; Node ${node}; load before: ${load.join(', ')}. Model ${model}, ${precision}${options.length > 0 ? `; ours with ${options.join(', ')}` : ''}.`,
     '',
     `Peak of ${threads} threads, measured: ${peak.f32_gflops} GFLOP/s of f32 multiply-adds` +
       `${peak.bf16_gflops ? `, ${peak.bf16_gflops} of bf16 dot products` : ''}; ${peak.read_gb_per_second} GB/s read from memory.`,
-    `Matrix products at the model's shapes, GFLOP/s of f32: TensorFlow (oneDNN) ${rate(products.tensorflow)}; the engine ${rate(products.engine)};` +
-      ` PyTorch ${rate(torch.f32)} (bf16: ${rate(torch.bf16)}).`,
+    `Matrix products at the model's shapes, GFLOP/s: TensorFlow (oneDNN, f32) ${rate(products.tensorflow)}; the engine (${precision}) ${rate(products.engine)};` +
+      ` PyTorch f32 ${rate(torch.f32)}, bf16 ${rate(torch.bf16)}.`,
   ];
 }
 

@@ -1,12 +1,12 @@
 /**
- * Rates of the engine's matrix products at the model's shapes: TensorFlow's own (oneDNN) and what the engine uses, GFLOP/s by use.
- *   node bench/machine/products.mjs <shapes: JSON list of [out, in, how many]> <tokens>
+ * Rates of the engine's matrix products at the model's shapes: TensorFlow's own (oneDNN, f32) and what the engine uses, GFLOP/s by use.
+ *   node bench/machine/products.mjs <shapes: JSON list of [out, in, how many]> <tokens> [f32|bf16]
  */
 import { openEngine } from '@rowsmith/engine';
 
 const shapes = JSON.parse(process.argv[2]);
 const tokens = Number(process.argv[3]);
-const { ops } = await openEngine();
+const { ops } = await openEngine({ precision: process.argv[4] ?? 'f32' });
 const { runtime } = ops;
 const transposed = [{ name: 'transpose_b', type: 3, value: true }];
 const products = {
@@ -17,21 +17,20 @@ const products = {
   engine: { forward: (x, w) => ops.linear(x, w), backward: (g, w) => ops.linearBackward(g, w) },
 };
 
-/** The best of five: other programs can only slow it down. */
+/** The best of three: other programs can only slow it down. */
 function rate(product, backward) {
   let [seconds, flops] = [0, 0];
   for (const [out, width, count] of shapes)
     runtime.scope(() => {
-      const filled = (rows, columns) =>
-        runtime.upload(
-          Float32Array.from({ length: rows * columns }, (_, i) => ((i * 2654435761) % 1000) / 1000 - 0.5),
-          [rows, columns],
-          'f32',
-        );
+      const filled = (rows, columns) => {
+        const values = new Float32Array(rows * columns);
+        for (let i = 0; i < values.length; i++) values[i] = (i % 1009) / 1009 - 0.5;
+        return runtime.upload(values, [rows, columns], 'f32');
+      };
       const w = filled(out, width);
       const x = filled(tokens, backward ? out : width);
       let least = Number.POSITIVE_INFINITY;
-      for (let round = 0; round < 6; round++)
+      for (let round = 0; round < 4; round++)
         runtime.scope(() => {
           const began = performance.now();
           product(x, w);

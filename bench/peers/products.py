@@ -17,7 +17,7 @@ def rate(dtype, backward):
         product = (lambda: x @ w) if backward else (lambda: torch.nn.functional.linear(x, w))
         product()
         times = []
-        for _ in range(5):
+        for _ in range(3):
             began = time.perf_counter()
             product()
             times.append(time.perf_counter() - began)
