@@ -3,20 +3,13 @@
  * Every body is sent with a hash that the server checks before it stores.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import {
-  AbortMultipartUploadCommand,
-  CreateBucketCommand,
-  DeleteObjectCommand,
-  HeadBucketCommand,
-  HeadObjectCommand,
-  ListMultipartUploadsCommand,
-  ListObjectsV2Command,
-} from '@aws-sdk/client-s3';
+import { CreateBucketCommand, DeleteObjectCommand, HeadBucketCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import type { ObjectStat } from '@rowsmith/core';
 import { InvalidKeyError, isTemporaryName, namesOfKey } from './object-key.js';
 import type { OpenObjectStore } from './open-object-store.js';
 import { openS3Client, type S3Location } from './s3-client.js';
 import { download } from './s3-download.js';
+import { abortUploads } from './s3-unfinished.js';
 import { putWhole, uploadStream } from './s3-upload.js';
 import { statusOf, storageError } from './storage-error.js';
 
@@ -161,24 +154,8 @@ export class S3ObjectStore implements OpenObjectStore {
 
   async sweepUnfinished(olderThanMs: number): Promise<number> {
     const before = (await this.now()).getTime() - olderThanMs;
-    const { bucket: Bucket } = this.location;
-    return this.#asked('sweep unfinished uploads', async () => {
-      let swept = 0;
-      let marker: { KeyMarker?: string; UploadIdMarker?: string } | null = {};
-      while (marker !== null) {
-        const page: ListedUploads = await this.#client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: this.#inBucket, ...marker }));
-        for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
-          if (Key === undefined || UploadId === undefined || Initiated === undefined || Initiated.getTime() > before) continue;
-          await this.#client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }));
-          swept += 1;
-        }
-        marker =
-          page.IsTruncated && page.NextKeyMarker !== undefined
-            ? { KeyMarker: page.NextKeyMarker, ...(page.NextUploadIdMarker ? { UploadIdMarker: page.NextUploadIdMarker } : {}) }
-            : null;
-      }
-      return swept;
-    });
+    const place = { Bucket: this.location.bucket, Prefix: this.#inBucket };
+    return this.#asked('sweep unfinished uploads', () => abortUploads(this.#client, place, before));
   }
 
   get #inBucket(): string {
@@ -252,17 +229,4 @@ export class S3ObjectStore implements OpenObjectStore {
       }
     });
   }
-}
-
-interface ListedUploads {
-  readonly Uploads?:
-    | readonly {
-        readonly Key?: string | undefined;
-        readonly UploadId?: string | undefined;
-        readonly Initiated?: Date | undefined;
-      }[]
-    | undefined;
-  readonly IsTruncated?: boolean | undefined;
-  readonly NextKeyMarker?: string | undefined;
-  readonly NextUploadIdMarker?: string | undefined;
 }
