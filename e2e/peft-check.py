@@ -47,16 +47,32 @@ def largest_difference(ours, theirs):
     return max((a - b).abs().max().item() for a, b in zip(ours, theirs, strict=True))
 
 
-def largest_weight_error(merged, base, rows):
+def parts_of(module, config):
+    """The linears whose rows a weight holds, one after the other, with their heights: Phi-3 keeps q, k and v in one module, gate and up in another."""
+    heads = getattr(config, "num_attention_heads", 0)
+    dim = getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1)
+    kv = getattr(config, "num_key_value_heads", heads) * dim
+    fused = {
+        "qkv_proj": [("q_proj", heads * dim), ("k_proj", kv), ("v_proj", kv)],
+        "gate_up_proj": [("gate_proj", config.intermediate_size), ("up_proj", config.intermediate_size)],
+    }
+    path, _, last = module.rpartition(".")
+    return [(f"{path}.{name}", height) for name, height in fused[last]] if last in fused else [(module, None)]
+
+
+def largest_weight_error(merged, base, rows, config):
     """Over all matrices: W_merged against f32(W + U), U holding D in the selected rows, E in the selected columns and f32(D + E) where they cross."""
     worst = 0.0
     for name, weight in merged.items():
-        module = name.removesuffix(".weight")
         update = torch.zeros_like(base[name])
-        if f"{module}.indices" in rows:
-            update[rows.pop(f"{module}.indices").long()] += rows.pop(f"{module}.delta")
-        if f"{module}.columns" in rows:
-            update[:, rows.pop(f"{module}.columns").long()] += rows.pop(f"{module}.column_delta").T
+        start = 0
+        for module, height in parts_of(name.removesuffix(".weight"), config):
+            part = update[start : start + height] if height else update
+            if f"{module}.indices" in rows:
+                part[rows.pop(f"{module}.indices").long()] += rows.pop(f"{module}.delta")
+            if f"{module}.columns" in rows:
+                part[:, rows.pop(f"{module}.columns").long()] += rows.pop(f"{module}.column_delta").T
+            start += height or 0
         worst = max(worst, (weight - (base[name] + update)).abs().max().item())
     if rows:
         sys.exit(f"rows of modules that the base has not: {', '.join(rows)}")
@@ -86,7 +102,7 @@ def main():
         "positions": sum(len(case["ids"]) for case in cases),
         "max_abs_difference": largest_difference(engine, apart),
         "max_abs_difference_merged": largest_difference(engine, merged),
-        "max_abs_weight_error_merged": largest_weight_error(merged_model.state_dict(), base_weights, rows),
+        "max_abs_weight_error_merged": largest_weight_error(merged_model.state_dict(), base_weights, rows, merged_model.config),
         "max_abs_change_by_the_adapter": largest_difference(untuned, apart),
         "tolerance": args.tolerance,
     }
