@@ -1,15 +1,16 @@
 /** One attempt, from the trainer's start to the row that says how it ended. Never computes: the heartbeat must go out whatever the trainer does. */
-import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { canonicalJson, configIdentity, type FromTrainer, type JobSpec, type StorageLocation } from '@rowsmith/contracts';
-import { type Attempt, type AttemptFailure, type AttemptStore, completeSpec, type Fenced } from '@rowsmith/core';
+import type { FromTrainer, StorageLocation } from '@rowsmith/contracts';
+import type { Attempt, AttemptFailure, AttemptStore, Fenced } from '@rowsmith/core';
 import { currentTraceparent, inSpan, type Logger, type WorkerMetrics } from '@rowsmith/telemetry';
 import { AttemptJournal } from './attempt-journal.js';
 import { type AttemptOutcome, attemptLine, wentWell } from './attempt-line.js';
 import { expired, failureOfExit, oomKillCount } from './exit-failure.js';
 import { Persistence } from './persistence.js';
 import { residentMemory } from './resident-memory.js';
+import { startMessage } from './start-message.js';
+import { isHard, replaces, type Stop } from './stop-reason.js';
 import { startTrainer, type TrainerExit, type TrainerProcess } from './trainer-process.js';
 
 export interface SupervisorTiming {
@@ -40,24 +41,7 @@ export interface SupervisorDeps {
   readonly timing: SupervisorTiming;
 }
 
-/**
- * Why the trainer is being stopped. expired: the job has run as long as it may; preempt: another needs the place. `fenced`, `lost` (no database) and
- * `broken` (silent, or talking nonsense) kill it at once.
- */
-type Stop = 'cancel' | 'pause' | 'preempt' | 'expired' | 'handback' | 'fenced' | 'lost' | 'broken';
 const longestTimerMs = 2 ** 31 - 1;
-
-/** A job that an older build stored goes on under the hash that its checkpoints have. */
-function specOf(stored: JobSpec): { spec: JobSpec; config_sha256?: string } {
-  const spec = completeSpec(stored);
-  if (spec === stored) return { spec };
-  return {
-    spec,
-    config_sha256: createHash('sha256')
-      .update(canonicalJson(configIdentity(stored)))
-      .digest('hex'),
-  };
-}
 
 /** Runs the attempt to its end; `handback` asks for it to be given back. Rejects only by a bug. */
 export function superviseAttempt(deps: SupervisorDeps, attempt: Attempt, handback: AbortSignal): Promise<AttemptOutcome> {
@@ -147,8 +131,6 @@ class Supervision {
   }
 
   #spawn(): TrainerProcess {
-    const { job, epoch, checkpoints } = this.attempt;
-    const traceparent = currentTraceparent();
     const trainer = startTrainer({
       program: this.deps.trainerProgram,
       env: { ...this.deps.trainerEnv, TMPDIR: this.#scratch },
@@ -165,19 +147,7 @@ class Supervision {
         this.#end('broken');
       },
     });
-    trainer.send({
-      type: 'start',
-      ...specOf(job.spec),
-      epoch,
-      storage: this.deps.storage,
-      model_dir: join(this.deps.modelsDir, job.spec.model),
-      resume_from: checkpoints.map(({ manifestKey, manifestSha256, step }) => ({
-        manifest_key: manifestKey,
-        manifest_sha256: manifestSha256,
-        step,
-      })),
-      ...(traceparent === null ? {} : { traceparent }),
-    });
+    trainer.send(startMessage(this.attempt, this.deps, currentTraceparent()));
     return trainer;
   }
 
@@ -214,14 +184,11 @@ class Supervision {
     }
   }
 
-  /** The first reason stays, but a cancel replaces the milder ones, and the hard ones everything. */
   #end(reason: Stop): void {
-    const hard = reason === 'fenced' || reason === 'lost' || reason === 'broken';
-    const again = this.#stop === reason || this.#stop === 'fenced' || this.#stop === 'lost' || this.#stop === 'broken';
-    if (again || (this.#stop !== null && !hard && reason !== 'cancel')) return;
+    if (!replaces(reason, this.#stop)) return;
     const first = this.#stop === null;
     this.#stop = reason;
-    if (hard) {
+    if (isHard(reason)) {
       if (reason !== 'broken') this.#persistence.close();
       this.#trainer?.kill('SIGKILL');
       return;
