@@ -38,7 +38,9 @@ function variable(name: string, shape: readonly number[]): NodeDef[] {
     },
     { name, op: 'ReadVariableOp', input: [at('var')], attr: { dtype: f32 } },
     placeholder(at('whole'), f32, shape),
-    { name: at('assign'), op: 'AssignVariableOp', input: [at('var'), at('whole')], attr: { dtype: f32 } },
+    // Or on a processor the variable would share the engine's memory, and be written twice.
+    { name: at('own'), op: 'DeepCopy', input: [at('whole')], attr: { T: f32 } },
+    { name: at('assign'), op: 'AssignVariableOp', input: [at('var'), at('own')], attr: { dtype: f32 } },
     done(at('assigned'), at('assign')),
     placeholder(at('ids'), i32, [-1]),
     placeholder(at('rows'), f32, [-1, ...shape.slice(1)]),
