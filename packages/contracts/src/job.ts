@@ -70,6 +70,14 @@ export const CreateJobBody = Type.Object(
         description: 'workers that may run it (GET /fleet/workers); auto: any, and then only that class',
       }),
     ),
+    device: Type.Optional(
+      Type.Unsafe<'auto' | 'cpu' | 'cuda'>(
+        Type.String({
+          enum: ['auto', 'cpu', 'cuda'],
+          description: 'kind of device: any class of that name or that begins with it and a hyphen; default auto, any',
+        }),
+      ),
+    ),
     auto_start: Type.Optional(
       Type.Boolean({ description: 'false: checked and stored as `paused`, and queued by POST .../start. Default true' }),
     ),
@@ -149,6 +157,7 @@ export const JobObject = Type.Object({
   suffix: nullable(Type.String()),
   method: Type.Object({ type: Type.Literal('supervised'), supervised: Type.Object({ hyperparameters: Hyperparameters }) }),
   device_class: nullable(Type.String({ description: 'null until the first worker took it' })),
+  device: Type.Unsafe<'auto' | 'cpu' | 'cuda'>(Type.String({ enum: ['auto', 'cpu', 'cuda'], description: 'kind that was asked for' })),
   row_sparse: RowSparseConfig,
   progress: Type.Object({
     step: Type.Integer(),

@@ -40,6 +40,22 @@ test('a job goes to its device class only; an unbound one where most is free', (
   expect(planDispatch(fleet({ classes, queued })).release).toEqual(['any', 'g1', 'g2', 'c']);
 });
 
+test('a job for a kind of device goes to a class of that kind, and waits for one if none lives', () => {
+  const classes = [
+    { deviceClass: 'cpu', slots: 4 },
+    { deviceClass: 'cuda-24g', slots: 0 },
+    { deviceClass: 'cudax', slots: 4 },
+  ];
+  const kind = (id: string, device: string) => ({ ...waiting(id, 'p'), device });
+  // One to come for the class that has no place; `cudax` only begins alike.
+  expect(planDispatch(fleet({ classes, queued: [kind('g1', 'cuda'), kind('g2', 'cuda'), kind('c', 'cpu')] })).release).toEqual(['g1', 'c']);
+  const cpu = [{ deviceClass: 'cpu', slots: 1 }];
+  expect(planDispatch(fleet({ classes: cpu, queued: [kind('g1', 'cuda'), kind('g2', 'cuda')] })).release).toEqual(['g1']);
+  // Nobody on a CPU makes room for a job that needs a GPU.
+  const urgent = { ...kind('g', 'cuda'), priority: 90 };
+  expect(planDispatch(fleet({ classes: cpu, running: [running('r', 'p')], queued: [urgent] })).preempt).toEqual([]);
+});
+
 test('whose project had less device time goes first, in the proportion of the weights; then priority, then age', () => {
   const projects = [
     { projectId: project('big'), weight: 3, secondsLastHour: 900 },

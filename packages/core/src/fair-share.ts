@@ -10,6 +10,8 @@ interface Placed {
   readonly projectId: ProjectId;
   /** null: not bound to one yet. */
   readonly deviceClass: string | null;
+  /** Kind of device that was asked for, while it is not bound to a class: classes of that name, or that begin with it and a hyphen. */
+  readonly device?: string | undefined;
   /** 0 to 100, higher first. */
   readonly priority: number;
 }
@@ -34,6 +36,10 @@ export interface DispatchPlan {
   readonly release: readonly JobId[];
   readonly preempt: readonly JobId[];
 }
+
+/** Whether workers of a class have the kind of device; 'auto' or none: any has. */
+export const isOfKind = (deviceClass: string, device = 'auto') =>
+  device === 'auto' || deviceClass === device || deviceClass.startsWith(`${device}-`);
 
 /** What a job is assumed to cost while nobody knows: keeps one project from taking every place of a round. */
 const assumedSeconds = 60;
@@ -97,7 +103,7 @@ function preemptionIn(
 ): { readonly victim: JobId; readonly release: JobId | null } | null {
   const running = state.running.filter((job) => (job.deviceClass ?? anyClass) === deviceClass);
   if (places.free(deviceClass) > 0 || running.some(({ preempting }) => preempting)) return null;
-  const fits = (job: Placed) => job.deviceClass === null || job.deviceClass === deviceClass;
+  const fits = (job: Placed) => (job.deviceClass === null ? isOfKind(deviceClass, job.device) : job.deviceClass === deviceClass);
   const gone = state.queued.filter(({ jobId }) => justReleased.includes(jobId));
   const candidates = [...state.released, ...gone, ...waiting].filter(fits).sort((a, b) => b.priority - a.priority);
   const [first] = candidates;
@@ -125,8 +131,11 @@ class Places {
   constructor({ classes, running, released, queued }: FleetState) {
     const slots = new Map(classes.map((c) => [c.deviceClass, c.slots]));
     // A class without a living worker gets one job: what starts workers on demand looks at what waits.
-    for (const { deviceClass } of [...running, ...released, ...queued])
+    for (const { deviceClass, device = 'auto' } of [...running, ...released, ...queued]) {
       if (deviceClass !== null && !slots.has(deviceClass)) slots.set(deviceClass, 0);
+      // A kind of which no class lives is a class by that name.
+      if (deviceClass === null && device !== 'auto' && ![...slots.keys()].some((name) => isOfKind(name, device))) slots.set(device, 0);
+    }
     if (slots.size === 0) slots.set(anyClass, 0);
     for (const [name, count] of slots) {
       const busy = running.filter((job) => job.deviceClass === name).length;
@@ -147,10 +156,11 @@ class Places {
     this.#room.set(name, (this.#room.get(name) ?? 0) - 1);
   }
   /** An unbound job goes where most is free. */
-  #classFor({ deviceClass }: Placed): string {
+  #classFor({ deviceClass, device }: Placed): string {
     if (deviceClass !== null) return deviceClass;
     let most = anyClass;
-    for (const [name, room] of this.#room) if (!this.#room.has(most) || room > (this.#room.get(most) ?? 0)) most = name;
+    for (const [name, room] of this.#room)
+      if (isOfKind(name, device) && (!this.#room.has(most) || room > (this.#room.get(most) ?? 0))) most = name;
     return most;
   }
 }

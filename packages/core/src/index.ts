@@ -1,6 +1,6 @@
 export * from './attempt-ports.js';
 export { type DeviceClass, deviceClasses, type EstimateFacts, type JobMemory, measuredSeconds, memoryOf, workOf } from './estimate-job.js';
-export { type DispatchPlan, type FleetState, planDispatch } from './fair-share.js';
+export { type DispatchPlan, type FleetState, isOfKind, planDispatch } from './fair-share.js';
 export * from './file-ports.js';
 export * from './fleet-ports.js';
 export { modelNameOf } from './model-name.js';

@@ -55,8 +55,10 @@ export interface JobRecord {
   readonly resultFiles: readonly FileId[];
   /** 1 to 100, higher first. */
   readonly priority: number;
-  /** Workers that may run it; null: any, until the first one took it. */
+  /** Workers that may run it; null: any (of the kind), until the first one took it. */
   readonly deviceClass: string | null;
+  /** Kind of device asked for. */
+  readonly device: 'auto' | 'cpu' | 'cuda';
   /** Of all attempts together; null: no limit. */
   readonly maxDurationSeconds: number | null;
   readonly error: { readonly code: string; readonly message: string; readonly param: string | null } | null;

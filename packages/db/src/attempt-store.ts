@@ -4,7 +4,9 @@ import { type AttemptStore, decideAfterFailure, heldStatuses, sourcesOf } from '
 import { appendEvents } from './append-events.js';
 import { storeMetrics } from './attempt-metrics.js';
 import { type Database, jsonb } from './database.js';
+import { ofKind } from './device-kind.js';
 import { attemptProgress, cancelJob, endAttempt, failJob, fenced, okAfter, pauseJob, requeue } from './fence.js';
+import { Prisma } from './generated/client.js';
 import { checkpointRecord, jobRecord } from './records.js';
 import { requeueAttempts } from './requeue-attempts.js';
 
@@ -22,7 +24,7 @@ export function createAttemptStore(database: Database): AttemptStore {
           UPDATE job SET status = 'running', epoch = epoch + 1, heartbeat_at = clock_timestamp(), started_at = COALESCE(started_at, clock_timestamp()),
                  device_class = ${deviceClass}, preempt_requested_at = NULL
           WHERE id = ${jobId} AND status = ANY (${sourcesOf('running')}::job_status[]) AND not_before <= clock_timestamp()
-            AND COALESCE(device_class, ${deviceClass}) = ${deviceClass}
+            AND COALESCE(device_class, ${deviceClass}) = ${deviceClass} AND ${ofKind(Prisma.sql`${deviceClass}`)}
           RETURNING epoch, project_id, max_duration_seconds * 1000 - (
             SELECT COALESCE(sum(extract(epoch FROM a.ended_at - a.started_at)) * 1000, 0) FROM attempt a WHERE a.job_id = job.id)::float8 AS remaining_ms`;
         if (!row) return 'not_runnable';

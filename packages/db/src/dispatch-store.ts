@@ -1,6 +1,8 @@
 import type { DispatchStore, WaitingJob } from '@rowsmith/core';
 import pg from 'pg';
 import type { Database } from './database.js';
+import { ofKind } from './device-kind.js';
+import { Prisma } from './generated/client.js';
 import { jobRecord } from './records.js';
 import { releaseJobs } from './release-jobs.js';
 import { requeueAttempts } from './requeue-attempts.js';
@@ -52,7 +54,7 @@ export function createDispatchStore(database: Database, databaseUrl: string): Le
       return prisma.$queryRaw<WaitingJob[]>`
         SELECT id AS "jobId", dispatch_no AS "dispatchNo", priority, traceparent,
           CASE WHEN device_class IS NOT NULL THEN ARRAY[device_class] ELSE ARRAY(SELECT DISTINCT w.device_class FROM worker w WHERE w.left_at IS NULL
-            AND w.heartbeat_at > clock_timestamp() - interval '1 hour' ORDER BY 1) END AS "deviceClasses"
+            AND w.heartbeat_at > clock_timestamp() - interval '1 hour' AND ${ofKind(Prisma.sql`w.device_class`)} ORDER BY 1) END AS "deviceClasses"
         FROM job WHERE status = 'queued' AND released_at IS NOT NULL AND not_before <= clock_timestamp() ORDER BY released_at, id LIMIT ${limit}`;
     },
     requeueLost: (staleMs) => requeueAttempts(database, { staleMs }),

@@ -213,6 +213,21 @@ describe('the dispatcher', () => {
     expect((await begin(id, 'cuda-80g')).epoch).toBe(2);
   });
 
+  test('a job for a kind of device is offered to, counted for and begun by classes of that kind only', async () => {
+    for (const deviceClass of ['cpu', 'cuda-80g', 'cudax']) await beat(worker(), deviceClass);
+    const id = await createJob();
+    await database.prisma.$executeRaw`UPDATE job SET request = '{"model": "m", "device": "cuda"}' WHERE id = ${id}`;
+    const workers = createWorkerStore(database);
+    const wanted = async (deviceClass: string) => workers.wantedSlots(deviceClass, deviceClass === 'cpu');
+    const others = await wanted('cpu');
+    await dispatch.release(60_000);
+    expect((await dispatch.waiting(10)).find(({ jobId }) => jobId === id)?.deviceClasses).toEqual(['cuda-80g']);
+    expect([await wanted('cuda-80g'), await wanted('cudax'), await wanted('cpu')]).toEqual([1, 0, others]);
+    for (const deviceClass of ['cpu', 'cudax'])
+      expect(await createAttemptStore(database).begin(id, worker(), deviceClass)).toBe('not_runnable');
+    expect((await begin(id, 'cuda-80g')).job.device).toBe('cuda');
+  });
+
   test('asks the attempt of lower priority to make room, and counts no attempt for it', async () => {
     const store = createAttemptStore(database);
     await beat(worker(), 'cpu');

@@ -56,6 +56,7 @@ export const jobRecord = (row: Job): JobRecord => ({
   resultFiles: row.resultFiles as FileId[],
   priority: row.priority,
   deviceClass: row.deviceClass,
+  device: (row.request as { device?: JobRecord['device'] } | null)?.device ?? 'auto',
   maxDurationSeconds: row.maxDurationSeconds,
   error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? '', param: row.errorParam },
   createdAt: row.createdAt,

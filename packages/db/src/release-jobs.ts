@@ -9,6 +9,7 @@ interface JobRow {
   readonly jobId: JobId;
   readonly projectId: ProjectId;
   readonly deviceClass: string | null;
+  readonly device: string;
   readonly priority: number;
 }
 
@@ -38,14 +39,14 @@ async function fleetState(tx: Transaction, aliveMs: number): Promise<FleetState>
     SELECT device_class AS "deviceClass", sum(slots)::int AS slots FROM worker
     WHERE left_at IS NULL AND heartbeat_at > clock_timestamp() - ${aliveMs} * interval '1 millisecond' GROUP BY device_class ORDER BY device_class`;
   const running = await tx.$queryRaw<(JobRow & { ranMs: number; preempting: boolean })[]>`
-    SELECT j.id AS "jobId", j.project_id AS "projectId", j.device_class AS "deviceClass", j.priority, j.status = 'pausing' OR j.preempt_requested_at IS NOT NULL AS preempting,
+    SELECT j.id AS "jobId", j.project_id AS "projectId", j.device_class AS "deviceClass", 'auto' AS device, j.priority, j.status = 'pausing' OR j.preempt_requested_at IS NOT NULL AS preempting,
       (extract(epoch FROM clock_timestamp() - a.started_at) * 1000)::float8 AS "ranMs"
     FROM job j JOIN attempt a ON a.job_id = j.id AND a.epoch = j.epoch WHERE j.status = ANY (${heldStatuses}::job_status[])`;
   const released = await tx.$queryRaw<JobRow[]>`
-    SELECT id AS "jobId", project_id AS "projectId", device_class AS "deviceClass", priority FROM job WHERE status = 'queued' AND released_at IS NOT NULL`;
+    SELECT id AS "jobId", project_id AS "projectId", device_class AS "deviceClass", COALESCE(request ->> 'device', 'auto') AS device, priority FROM job WHERE status = 'queued' AND released_at IS NOT NULL`;
   // The first of every project, by priority and age: a thousand jobs of one must not hide another's only one.
   const queued = await tx.$queryRaw<JobRow[]>`
-    SELECT id AS "jobId", project_id AS "projectId", device_class AS "deviceClass", priority FROM (
+    SELECT id AS "jobId", project_id AS "projectId", device_class AS "deviceClass", COALESCE(request ->> 'device', 'auto') AS device, priority FROM (
       SELECT *, row_number() OVER (PARTITION BY project_id, device_class ORDER BY priority DESC, created_at, id) AS place FROM job
       WHERE status = 'queued' AND released_at IS NULL AND not_before <= clock_timestamp()) q
     ORDER BY place, created_at, id LIMIT ${looked}`;

@@ -1,6 +1,8 @@
 import type { JobId, WorkerId } from '@rowsmith/contracts';
 import { heldStatuses, type WorkerStore } from '@rowsmith/core';
 import type { Database } from './database.js';
+import { ofKind } from './device-kind.js';
+import { Prisma } from './generated/client.js';
 
 interface Row {
   readonly id: WorkerId;
@@ -37,7 +39,8 @@ export function createWorkerStore({ prisma }: Database): WorkerStore {
       const wanted = ['queued', ...heldStatuses];
       const [row] = await prisma.$queryRaw<{ slots: number }[]>`
         SELECT count(*)::int AS slots FROM job
-        WHERE status = ANY (${wanted}::job_status[]) AND (device_class = ${deviceClass} OR (device_class IS NULL AND ${any}))`;
+        WHERE status = ANY (${wanted}::job_status[]) AND (device_class = ${deviceClass} OR (device_class IS NULL
+          AND CASE WHEN COALESCE(request ->> 'device', 'auto') = 'auto' THEN ${any} ELSE ${ofKind(Prisma.sql`${deviceClass}`)} END))`;
       return row?.slots ?? 0;
     },
 

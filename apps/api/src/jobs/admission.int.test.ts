@@ -53,6 +53,8 @@ test('a job that is not started waits as paused, cannot be run, and is queued by
 test.each([
   [{ method: { type: 'dpo', dpo: { hyperparameters: { beta: 0.1 } } } }, 'method.type'],
   [{ method: { type: 'reinforcement', reinforcement: { grader: {} } } }, 'method.type'],
+  [{ device: 'tpu' }, 'device'],
+  [{ device: 'cuda', device_class: 'cpu' }, 'device_class'],
   [{ priority: 0 }, 'priority'],
   [{ priority: 101 }, 'priority'],
   [{ max_duration_seconds: 1 }, 'max_duration_seconds'],
@@ -178,6 +180,15 @@ test('the duration is by formula until jobs on the same base and device class we
   expect((await estimate({ device_class: 'auto' })).duration.basis).toBe('measured');
   // Another class was not measured.
   expect((await estimate({ device_class: 'cuda-80g' })).duration).toMatchObject({ basis: 'formula', device_class: 'cuda-80g' });
+});
+
+test('a kind of device, a class, or both where they agree', async () => {
+  expect((await create({ auto_start: false })).body).toMatchObject({ device: 'auto', device_class: null });
+  const { body } = await create({ auto_start: false, device: 'cuda' });
+  expect(body).toMatchObject({ device: 'cuda', device_class: null });
+  expect((await api.getJob(body.id)).device).toBe('cuda');
+  const both = { auto_start: false, device: 'cuda', device_class: 'cuda-80g' };
+  expect((await create(both)).body).toMatchObject({ device: 'cuda', device_class: 'cuda-80g' });
 });
 
 test('a clone differs in what is named; "auto" stays "auto" and is resolved anew', async () => {

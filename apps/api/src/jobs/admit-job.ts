@@ -1,7 +1,7 @@
 /** Whether a job can be: model, files and settings are checked and every "auto" resolved. Nothing is stored, so estimates use it too. */
 import { randomInt } from 'node:crypto';
 import { type CreateJobBody, isEncoder, type JobIntegration, type ObjectRef, type ProjectId, sizesOf } from '@rowsmith/contracts';
-import { type FileStore, type JobFacts, type JobStore, type ObjectStore, type ResolvedJob, resolveJob } from '@rowsmith/core';
+import { type FileStore, isOfKind, type JobFacts, type JobStore, type ObjectStore, type ResolvedJob, resolveJob } from '@rowsmith/core';
 import { heldOutOf, weightedRows } from '@rowsmith/data';
 import { badRequest, notFound } from '../http/api-error.js';
 import type { BaseModel, BaseModels } from '../models/base-models.js';
@@ -63,12 +63,18 @@ function checkIntegrations(integrations: readonly JobIntegration[], trackers: Ad
   throw badRequest(message, 'invalid_value', `integrations[${at}].type`);
 }
 
+function checkDevice({ device = 'auto', device_class: named = 'auto' }: CreateJobBody): void {
+  if (named === 'auto' || isOfKind(named, device)) return;
+  throw badRequest(`device_class '${named}' is no class of the device '${device}'; name one of the two.`, 'invalid_value', 'device_class');
+}
+
 export async function admitJob(deps: AdmissionDeps, projectId: ProjectId, body: CreateJobBody): Promise<Admission> {
   const model = await deps.models.get(body.model);
   if (model === null) {
     throw notFound(`The model '${body.model}' does not exist. GET /models lists the base models.`, 'model_not_found', 'model');
   }
   checkIntegrations(body.integrations ?? [], deps.trackers);
+  checkDevice(body);
   const { training, validation } = await filesOf(deps.files, projectId, body);
   await checkRowKinds(deps.files, projectId, model, { training, validation });
   const split = body.validation_split ?? null;

@@ -12,6 +12,7 @@ import {
   deviceClasses,
   type EstimateFacts,
   type FileRecord,
+  isOfKind,
   type JobStore,
   measuredSeconds,
   memoryOf,
@@ -101,19 +102,22 @@ function factsOf(admission: Admission, lengths: Lengths, lowMemory: boolean): Es
 /** Where the job would run: measured there, or what the machines of that kind would take by formula. */
 async function durationOf(
   deps: EstimateDeps,
-  { device_class: asked = 'auto' }: CreateJobBody,
+  { device_class: asked = 'auto', device }: CreateJobBody,
   { model }: Admission,
   facts: EstimateFacts,
   devices: JobEstimate['devices'],
 ): Promise<JobEstimate['duration']> {
   const speeds = await deps.jobs.speeds(model.base_sha256);
-  const speed = asked === 'auto' ? speeds[0] : speeds.find(({ deviceClass }) => deviceClass === asked);
+  const speed =
+    asked === 'auto'
+      ? speeds.find(({ deviceClass }) => isOfKind(deviceClass, device))
+      : speeds.find(({ deviceClass }) => deviceClass === asked);
   if (speed !== undefined) {
     const { deviceClass, jobs, slowest, fastest } = speed;
     const rates = { slowest, fastest };
     return { basis: 'measured', device_class: deviceClass, jobs, tokens_per_second: rates, ...measuredSeconds(facts, speed) };
   }
-  const kind = /^[a-z]+/.exec(asked)?.[0];
+  const kind = asked === 'auto' ? device : /^[a-z]+/.exec(asked)?.[0];
   const alike = devices.filter(({ device }) => device.startsWith(`${kind}-`));
   const spans = (alike.length > 0 ? alike : devices).map(({ duration_seconds: span }) => span);
   return {

@@ -25,6 +25,7 @@ export const toJobObject = (job: JobRecord): JobObject => ({
   invalid_sample_skip_percentage: job.spec.invalid_sample_skip_percentage ?? 0,
   priority: job.priority,
   device_class: job.deviceClass,
+  device: job.device,
   max_duration_seconds: job.maxDurationSeconds,
   seed: job.seed,
   estimated_finish: secondsOrNull(job.estimatedFinish),

@@ -13199,6 +13199,11 @@ export interface components {
                 };
             };
             device_class: string | null;
+            /**
+             * @description kind that was asked for
+             * @enum {string}
+             */
+            device: "auto" | "cpu" | "cuda";
             row_sparse: {
                 rows: number | {
                     ratio: number;
@@ -13780,6 +13785,11 @@ export interface components {
             priority?: "auto" | number;
             /** @description workers that may run it (GET /fleet/workers); auto: any, and then only that class */
             device_class?: "auto" | string;
+            /**
+             * @description kind of device: any class of that name or that begins with it and a hyphen; default auto, any
+             * @enum {string}
+             */
+            device?: "auto" | "cpu" | "cuda";
             /** @description false: checked and stored as `paused`, and queued by POST .../start. Default true */
             auto_start?: boolean;
             max_duration_seconds?: number | null;
@@ -13890,6 +13900,7 @@ export interface components {
             invalid_sample_skip_percentage?: (number | null) | null;
             priority?: ("auto" | number) | null;
             device_class?: ("auto" | string) | null;
+            device?: ("auto" | "cpu" | "cuda") | null;
             auto_start?: boolean | null;
             max_duration_seconds?: (number | null) | null;
             suffix?: (string | null) | null;
