@@ -103,8 +103,8 @@ function measure({ memory, length, batch, rows, layers }) {
   // The fastest step: other programs only slow steps down, and a curve compares points that ran minutes apart.
   const seconds = Math.min(...result.step_seconds);
   const gflop = flopsPerToken({ ...config, n_layers: layers }, { length, labelledShare: 1 / labelEvery, rows }).total / 1e9;
-  // Low computes each layer a second time.
-  const again = memory === 'low' ? forwardOf({ ...config, n_layers: layers }, length) / 1e9 : 0;
+  // Low computes each layer a second time, but for its output.
+  const again = memory === 'low' ? againOf({ ...config, n_layers: layers }, length) / 1e9 : 0;
   return {
     seconds,
     tokens_per_second: (batch * length) / seconds,
@@ -116,10 +116,10 @@ function measure({ memory, length, batch, rows, layers }) {
   };
 }
 
-/** Forward operations a token of the layers alone: half of the linears, two of the seven products of attention. */
-function forwardOf(cut, length) {
+/** Operations a token of layers computed again: the linears but down_proj, two of the seven products of attention. */
+function againOf(cut, length) {
   const { linears, attention } = flopsPerToken(cut, { length, labelledShare: 0, rows: 0 });
-  return linears / 2 + (attention * 2) / 7;
+  return linears / 2 - 2 * cut.hidden_size * cut.intermediate_size * cut.n_layers + (attention * 2) / 7;
 }
 
 function flagOf({ sweep, x, memory, gflops, peak_mib: peak, estimate_mib: estimate }) {

@@ -3,7 +3,7 @@ import type { Handle } from '../runtime/handle.js';
 import type { RowPlan } from './causal-lm.js';
 import type { DecoderShape, DecoderTensors } from './decoder-inputs.js';
 import { embedTokens, headOf } from './embedding.js';
-import { type LayerActivations, layerForward, layerWeights } from './layer.js';
+import { type LayerActivations, layerAgain, layerForward, layerWeights } from './layer.js';
 import { type LayerRows, layerBackward } from './layer-backward.js';
 import type { LayerPositions, RopeTables } from './rope-tables.js';
 import { type UpdateDropout, UpdatePath } from './update-path.js';
@@ -78,7 +78,13 @@ export class DecoderPass {
           const w = layerWeights(weights, layer);
           const path = pathOf(layer);
           const context = { runtime, ops, config, batch: size, length, at: at(layer), path };
-          const activations = 'id' in kept ? layerForward(ops, w, config, kept, size, length, context.at, path).saved : kept;
+          const again = (x: Handle) =>
+            runtime.scope((keep) => {
+              const made = layerAgain(ops, w, config, x, size, length, context.at, path);
+              for (const handle of Object.values(made)) if (handle !== x) keep(handle);
+              return made;
+            });
+          const activations = 'id' in kept ? again(kept) : kept;
           const result = layerBackward(context, w, activations, above, rowsOfLayer(plan, layer), layer > lowest);
           for (const [key, gradient] of result.gradients) take(key, gradient, keepLayer);
           return result.dx && keepLayer(result.dx);

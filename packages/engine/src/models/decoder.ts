@@ -25,7 +25,7 @@ import { loadWeights, type ModelSource, type ModelWeights } from './weights.js';
 export interface CausalLMOptions {
   /** Packed tensors whose rows will be written; default: those of all linears. The other matrices of a model on disk are mapped read-only. */
   readonly rowTensors?: readonly string[];
-  /** fast (default): keep activations. low: keep each layer's input and compute the layer again in the backward pass: a third more arithmetic. */
+  /** fast (default): keep activations. low: keep each layer's input and compute the layer again in the backward pass: a quarter more arithmetic. */
   readonly memory?: 'fast' | 'low';
   /** Holds the linears' matrices in 4 or 8 bits; rows and columns that are written stay exact. Absent: as they are. */
   readonly quantization?: Quantization | undefined;

@@ -113,19 +113,27 @@ function headNorm(ops: Ops, x: Handle, weight: Handle | undefined, { head_dim: D
   return ops.reshape(ops.rmsNorm(ops.reshape(x, [(rows * width) / D, D]), weight, norm_eps), [rows, width]);
 }
 
-/** The second half of a layer: x [N, C] and the merged attention output [N, HD] to the layer's output. */
-export function feedForward(ops: Ops, w: LayerWeights, config: DecoderConfig, x: Handle, attention: Handle, path?: UpdatePath) {
+/** Of the second half of a layer what its backward pass reads; x [N, C], attention merged [N, HD]. */
+function gatedInputs(ops: Ops, w: LayerWeights, config: DecoderConfig, x: Handle, attention: Handle, path?: UpdatePath) {
   const { intermediate_size: F, norm_eps: eps } = config;
   const attentionOutput = biased(ops, updated(path, 'o_proj', attention, ops.linear(attention, w.o)), w.oBias);
   const added = w.attnPostNorm ? ops.rmsNorm(attentionOutput, w.attnPostNorm, eps) : attentionOutput;
   const { sum: afterAttention, normed } = ops.addRmsNorm(x, added, w.mlpNorm, eps);
   const project = (target: TargetName, start: number) =>
     biased(ops, updated(path, target, normed, ops.linear(normed, ops.sliceRows(w.gateUp, start, F))), partOf(ops, w.gateUpBias, start, F));
-  const gate = project('gate_proj', 0);
-  const up = project('up_proj', F);
-  const act = ops.swiGlu(gate, up, config.activation);
-  const mlpOutput = biased(ops, updated(path, 'down_proj', act, ops.linear(act, w.down)), w.downBias);
-  const y = ops.add(afterAttention, w.mlpPostNorm ? ops.rmsNorm(mlpOutput, w.mlpPostNorm, eps) : mlpOutput);
+  return { attentionOutput, afterAttention, gate: project('gate_proj', 0), up: project('up_proj', F) };
+}
+
+function downProjection(ops: Ops, w: LayerWeights, { activation }: DecoderConfig, gate: Handle, up: Handle, path?: UpdatePath): Handle {
+  const act = ops.swiGlu(gate, up, activation);
+  return biased(ops, updated(path, 'down_proj', act, ops.linear(act, w.down)), w.downBias);
+}
+
+/** The second half of a layer: x [N, C] and the merged attention output [N, HD] to the layer's output. */
+export function feedForward(ops: Ops, w: LayerWeights, config: DecoderConfig, x: Handle, attention: Handle, path?: UpdatePath) {
+  const { attentionOutput, afterAttention, gate, up } = gatedInputs(ops, w, config, x, attention, path);
+  const mlpOutput = downProjection(ops, w, config, gate, up, path);
+  const y = ops.add(afterAttention, w.mlpPostNorm ? ops.rmsNorm(mlpOutput, w.mlpPostNorm, config.norm_eps) : mlpOutput);
   return { afterAttention, gate, up, y, outputs: w.attnPostNorm ? { attentionOutput, mlpOutput } : {} };
 }
 
@@ -145,4 +153,26 @@ export function layerForward(
   const { out, lse } = ops.causalAttention(q, k, v, shape, at.mask);
   const { afterAttention, gate, up, y, outputs } = feedForward(ops, w, config, x, ops.mergeHeads(out, shape), path);
   return { y, saved: { x, q, k, v, out, lse, afterAttention, gate, up, ...raw, ...outputs } };
+}
+
+/**
+ * What `layerForward` saves, with the same bits, made again from the layer's input. The output is not made, nor, where no norm reads it, the product of
+ * down_proj, a quarter of a layer's arithmetic. Everything is in the caller's scope.
+ */
+export function layerAgain(
+  ops: Ops,
+  w: LayerWeights,
+  config: DecoderConfig,
+  x: Handle,
+  batch: number,
+  length: number,
+  at: PositionTables,
+  path?: UpdatePath,
+): LayerActivations {
+  const shape = queryShape(config, batch, length);
+  const { q, k, v, raw } = projectHeads(ops, w, config, x, batch, length, at, path);
+  const { out, lse } = ops.causalAttention(q, k, v, shape, at.mask);
+  const { attentionOutput, ...kept } = gatedInputs(ops, w, config, x, ops.mergeHeads(out, shape), path);
+  const outputs = w.attnPostNorm ? { attentionOutput, mlpOutput: downProjection(ops, w, config, kept.gate, kept.up, path) } : {};
+  return { x, q, k, v, out, lse, ...kept, ...raw, ...outputs };
 }
