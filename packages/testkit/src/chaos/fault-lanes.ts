@@ -30,7 +30,7 @@ export class FaultLanes {
   readonly #quota = new Map<FaultClass, number>();
   readonly #made = new Map<FaultClass, number>();
   readonly #began = performance.now();
-  /** Processes whose clock was moved, by worker and how often it was started by then. */
+  /** Workers whose clock is wrong now, and processes that have seen it wrong (by worker and how often it was started by then). */
   readonly #wrongClocks = new Set<string>();
   #over = false;
 
@@ -55,7 +55,7 @@ export class FaultLanes {
   /** A worker whose clock was moved ends by itself, as it should, however late it looks at its clock. */
   mayEnd(name: string): boolean {
     const worker = this.installation.workers.find(({ process }) => process.options.name === name);
-    return worker !== undefined && this.#wrongClocks.has(placeOf(worker));
+    return worker !== undefined && (this.#wrongClocks.has(name) || this.#wrongClocks.has(placeOf(worker)));
   }
 
   /** No new faults; those that were made heal. */
@@ -98,7 +98,8 @@ export class FaultLanes {
     // Counted before it is made: another lane must not make one more meanwhile.
     this.#made.set(lane.class, (this.#made.get(lane.class) ?? 0) + 1);
     const at = Math.round(performance.now() - this.#began);
-    if (kind === 'clock.worker' && victim) this.#wrongClocks.add(placeOf(victim.worker));
+    const wrongClock = kind === 'clock.worker' ? victim?.worker : undefined;
+    if (wrongClock) this.#wrongClocks.add(wrongClock.process.options.name).add(placeOf(wrongClock));
     const injected = await inject(fault, this.installation, victim);
     if (injected === null) {
       this.#made.set(lane.class, (this.#made.get(lane.class) ?? 0) - 1);
@@ -111,8 +112,11 @@ export class FaultLanes {
     await injected.healed.catch((error: unknown) =>
       this.options.onViolation({ rule: 'what was broken can be mended', found: `${kind}: ${String(error)}` }),
     );
-    // Those that begin while it is wrong end for it as well.
-    if (kind === 'clock.worker' && victim) this.#wrongClocks.add(placeOf(victim.worker));
+    if (wrongClock) {
+      this.#wrongClocks.delete(wrongClock.process.options.name);
+      // One that began while it was wrong may find out later.
+      this.#wrongClocks.add(placeOf(wrongClock));
+    }
   }
 
   /**
