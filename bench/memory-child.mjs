@@ -1,15 +1,15 @@
 /** One measurement of bench/memory.mjs in a process of its own: a few optimiser steps, then one line of JSON with the peak. Argument: a JSON object. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openEngine, philox, planRows, rowTensors, train } from '@rowsmith/engine';
+import { openEngine, philox, planRows, quantizationOf, rowTensors, train } from '@rowsmith/engine';
 
 const { folder, batch, length, memory, rowSparse } = JSON.parse(process.argv[2]);
-const engine = await openEngine();
+const engine = await openEngine({ precision: rowSparse.precision });
 const runtimeBytes = process.memoryUsage.rss();
 const index = JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8'));
 const model = await engine.loadModel(
   { index, weightsPath: join(folder, 'weights.bin') },
-  { memory, rowTensors: rowTensors(index.config, rowSparse) },
+  { memory, rowTensors: rowTensors(index.config, rowSparse), quantization: quantizationOf(rowSparse) },
 );
 const plan = planRows(engine, model, rowSparse, 1);
 const examples = Array.from({ length: 3 * batch }, (_, i) => {

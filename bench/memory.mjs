@@ -14,6 +14,16 @@ import { addTinyModel } from '@rowsmith/testkit';
 
 const child = new URL('./memory-child.mjs', import.meta.url).pathname;
 const mib = (bytes) => Math.round(bytes / 2 ** 20);
+/** What else decides how the base is held. */
+const changes = [
+  { quantization: 'bf16' },
+  { quantization: 'int8' },
+  { quantization: 'nf4' },
+  { precision: 'bf16' },
+  { channels: 'in' },
+  { channels: 'both' },
+  { channels: 'coupled' },
+];
 const targets = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
 
 function configurationOf({ n_layers }, rows) {
@@ -50,9 +60,9 @@ function configurationOf({ n_layers }, rows) {
   };
 }
 
-async function compare(folder, name, batch, length, rows, memory) {
+async function compare(folder, name, batch, length, rows, memory, change = {}) {
   const { config } = JSON.parse(await readFile(join(folder, 'index.json'), 'utf8'));
-  const rowSparse = configurationOf(config, rows);
+  const rowSparse = { ...configurationOf(config, rows), ...change };
   const argument = JSON.stringify({ folder, batch, length, memory, rowSparse });
   const env = {
     PATH: process.env.PATH,
@@ -76,7 +86,9 @@ async function compare(folder, name, batch, length, rows, memory) {
   const parts = Object.fromEntries(Object.entries(estimate).map(([part, bytes]) => [part, mib(bytes)]));
   const off = (100 * (estimate.total / peakBytes - 1)).toFixed(1);
   console.log(
-    `${name} ${batch}x${length} rows ${rows} ${memory} (${operators}): peak ${mib(peakBytes)} MiB, estimate ${mib(estimate.total)} MiB (${off} %)`,
+    `${name} ${batch}x${length} rows ${rows} ${memory}${Object.values(change)
+      .map((value) => ` ${value}`)
+      .join('')} (${operators}): peak ${mib(peakBytes)} MiB, estimate ${mib(estimate.total)} MiB (${off} %)`,
     JSON.stringify(parts),
   );
 }
@@ -85,13 +97,16 @@ const store = await mkdtemp(join(tmpdir(), 'rowsmith-memory-'));
 try {
   await addTinyModel(store);
   for (const memory of ['fast', 'low']) await compare(join(store, 'tiny'), 'tiny', 4, 64, 4, memory);
-  for (const folder of process.argv.slice(2))
+  for (const folder of process.argv.slice(2)) {
+    const name = folder.split('/').at(-1);
     for (const [batch, length, rows] of [
       [4, 256, 32],
       [1, 512, 32],
       [4, 512, 128],
     ])
-      for (const memory of ['fast', 'low']) await compare(folder, folder.split('/').at(-1), batch, length, rows, memory);
+      for (const memory of ['fast', 'low']) await compare(folder, name, batch, length, rows, memory);
+    for (const change of changes) for (const memory of ['fast', 'low']) await compare(folder, name, 4, 256, 32, memory, change);
+  }
 } finally {
   await rm(store, { recursive: true, force: true });
 }

@@ -122,8 +122,8 @@ function weightBytes({ config, rowSparse, operators }: MemoryQuestion): Pick<Mem
   if (rowSparse.quantization !== 'none') {
     const matrices = shapes.filter(({ name }) => /layers\.\d+\.(qkv|o|gate_up|up|down)$/.test(name)).map(({ bytes }) => bytes);
     const quantised = matrices.reduce((sum, bytes) => sum + bytes * heldShare[rowSparse.quantization], 0);
-    // Dequantised one at a time.
-    const own = Math.round(quantised + Math.max(0, ...matrices));
+    // Dequantised one at a time; what is trained lies over it in buffers of its own.
+    const own = Math.round(quantised + Math.max(0, ...matrices) + 4 * trainedNumbers({ config, rowSparse }));
     return { weightsMapped: all - matrices.reduce((sum, bytes) => sum + bytes, 0), baseAnonymous: own };
   }
   if (operators === 'stock') return { weightsMapped: all - writtenBytes, baseAnonymous: writtenBytes };
