@@ -157,7 +157,7 @@ export const JobObject = Type.Object({
   suffix: nullable(Type.String()),
   method: Type.Object({ type: Type.Literal('supervised'), supervised: Type.Object({ hyperparameters: Hyperparameters }) }),
   device_class: nullable(Type.String({ description: 'null until the first worker took it' })),
-  device: Type.Unsafe<'auto' | 'cpu' | 'cuda'>(Type.String({ enum: ['auto', 'cpu', 'cuda'], description: 'kind that was asked for' })),
+  device: nullable(Type.Unsafe<'cpu' | 'cuda'>(Type.String({ enum: ['cpu', 'cuda'], description: 'kind that was asked for; null: any' }))),
   row_sparse: RowSparseConfig,
   progress: Type.Object({
     step: Type.Integer(),

@@ -57,8 +57,8 @@ export interface JobRecord {
   readonly priority: number;
   /** Workers that may run it; null: any (of the kind), until the first one took it. */
   readonly deviceClass: string | null;
-  /** Kind of device asked for. */
-  readonly device: 'auto' | 'cpu' | 'cuda';
+  /** Kind of device asked for; null: any. */
+  readonly device: 'cpu' | 'cuda' | null;
   /** Of all attempts together; null: no limit. */
   readonly maxDurationSeconds: number | null;
   readonly error: { readonly code: string; readonly message: string; readonly param: string | null } | null;

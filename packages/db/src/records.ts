@@ -33,6 +33,11 @@ export const fileRecord = (row: Omit<File, 'report'>): FileRecord => ({
   expiresAt: row.expiresAt,
 });
 
+function deviceOf(request: unknown): JobRecord['device'] {
+  const device = (request as { device?: 'auto' | JobRecord['device'] } | null)?.device ?? 'auto';
+  return device === 'auto' ? null : device;
+}
+
 export const jobRecord = (row: Job): JobRecord => ({
   id: row.id as JobId,
   projectId: row.projectId as ProjectId,
@@ -56,7 +61,7 @@ export const jobRecord = (row: Job): JobRecord => ({
   resultFiles: row.resultFiles as FileId[],
   priority: row.priority,
   deviceClass: row.deviceClass,
-  device: (row.request as { device?: JobRecord['device'] } | null)?.device ?? 'auto',
+  device: deviceOf(row.request),
   maxDurationSeconds: row.maxDurationSeconds,
   error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? '', param: row.errorParam },
   createdAt: row.createdAt,

@@ -183,7 +183,7 @@ test('the duration is by formula until jobs on the same base and device class we
 });
 
 test('a kind of device, a class, or both where they agree', async () => {
-  expect((await create({ auto_start: false })).body).toMatchObject({ device: 'auto', device_class: null });
+  expect((await create({ auto_start: false })).body).toMatchObject({ device: null, device_class: null });
   const { body } = await create({ auto_start: false, device: 'cuda' });
   expect(body).toMatchObject({ device: 'cuda', device_class: null });
   expect((await api.getJob(body.id)).device).toBe('cuda');

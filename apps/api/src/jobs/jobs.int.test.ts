@@ -26,6 +26,7 @@ test('a created job has every key of the wire format and no "auto"', async () =>
   expect(Object.keys(job).sort()).toEqual(
     [
       'created_at',
+      'device',
       'device_class',
       'error',
       'estimated_finish',

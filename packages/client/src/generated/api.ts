@@ -13199,11 +13199,7 @@ export interface components {
                 };
             };
             device_class: string | null;
-            /**
-             * @description kind that was asked for
-             * @enum {string}
-             */
-            device: "auto" | "cpu" | "cuda";
+            device: ("cpu" | "cuda") | null;
             row_sparse: {
                 rows: number | {
                     ratio: number;
