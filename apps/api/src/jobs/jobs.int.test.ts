@@ -62,8 +62,8 @@ test('a created job has every key of the wire format and no "auto"', async () =>
     row_sparse: { rows: 3 },
     progress: { step: 0, attempt: 0 },
   });
-  // Which of the two kinds of memory fits is known where the job runs.
-  expect(JSON.stringify({ ...job, row_sparse: { ...job.row_sparse, memory: '' } })).not.toContain('"auto"');
+  // Which kind of memory fits, and which kind of execution is there, is known where the job runs.
+  expect(JSON.stringify({ ...job, row_sparse: { ...job.row_sparse, memory: '', execution: '' } })).not.toContain('"auto"');
   expect((await api.inject('GET', `/v1/fine_tuning/jobs/${job.id}`)).json()).toEqual(job);
   const events = (await api.inject('GET', `/jobs/${job.id}/events`)).json();
   expect(events.data.map((e: { data: { type: string } }) => e.data.type)).toContain('job.created');
