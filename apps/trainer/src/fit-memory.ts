@@ -10,6 +10,9 @@ export interface MachineMemory {
   readonly availableBytes: number;
 }
 
+/** A graph keeps all activations, whatever is asked: `low` has been measured to save nothing there. */
+export const asFast = (spec: JobSpec): JobSpec => ({ ...spec, row_sparse: { ...spec.row_sparse, memory: 'fast' } });
+
 /** Throws EngineError (precheck) `out_of_memory`. */
 export function fitMemory(
   packed: PackedModel,

@@ -36,7 +36,7 @@ import { type ChosenRows, chosenRows } from './chosen-rows.js';
 import { classifierAdapter, classifierTask, startingRows, withRows } from './classifier-task.js';
 import { loadDataset, loadText } from './dataset.js';
 import { evaluationMessage, headMessage, samplesAt, totalStepsOf, trainingMessage } from './describe-attempt.js';
-import { fitMemory, type MachineMemory } from './fit-memory.js';
+import { asFast, fitMemory, type MachineMemory } from './fit-memory.js';
 import type { Objects } from './object-files.js';
 import { type AdapterInput, basePrecision, prepareAdapter, publishAdapter } from './publish-adapter.js';
 import { findCheckpoint } from './resume.js';
@@ -109,7 +109,10 @@ class AttemptRun {
     await this.#phase('loading_model', `Loading the base model ${spec.model}`);
     const packed = await openBaseModel(model_dir, spec.base_sha256);
     const engine = await openEngine({ precision: spec.row_sparse.precision, execution: spec.row_sparse.execution });
-    log.info({ op: 'engine', tensorflow: engine.ops.runtime.tensorflowVersion, operators: engine.operators, execution: engine.execution }, 'engine opened');
+    log.info(
+      { op: 'engine', tensorflow: engine.ops.runtime.tensorflowVersion, operators: engine.operators, execution: engine.execution },
+      'engine opened',
+    );
     await stopHere(stop);
 
     await this.#phase('loading_data', 'Reading and encoding the data');
@@ -117,7 +120,14 @@ class AttemptRun {
     const text = task?.text ?? (await loadText(packed));
     const dataset = await loadDataset(this.store, spec, packed, text);
     const prompts = 'pairs' in text ? [] : await encodePrompts(spec, text, packed.index.config.max_position_embeddings);
-    const { memory, estimate } = fitMemory(packed, spec, dataset.train.examples, engine.operators.kind, this.surroundings.memory());
+    const byGraphs = engine.execution === 'graph' && spec.row_sparse.quantization === 'none';
+    const { memory, estimate } = fitMemory(
+      packed,
+      byGraphs ? asFast(spec) : spec,
+      dataset.train.examples,
+      engine.operators.kind,
+      this.surroundings.memory(),
+    );
     log.info({ op: 'memory', memory, estimate }, 'memory estimated');
     const options = { rowTensors: rowTensors(packed.index.config, spec.row_sparse), quantization: quantizationOf(spec.row_sparse), memory };
     const loaded = task
