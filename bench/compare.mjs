@@ -19,6 +19,8 @@ import { measureMachine } from './compare/machine.mjs';
 import { table } from './compare/table.mjs';
 import { examplesOf, onceOnly, shapeOf, works } from './compare/works.mjs';
 
+/** No measurement takes a third of it on a quiet machine of two cores. */
+const maxRunMs = 300_000;
 const here = dirname(fileURLToPath(import.meta.url));
 const { values } = parseArgs({
   options: {
@@ -77,7 +79,13 @@ function peerModel(python) {
 }
 
 function run(command, args, env) {
-  const { stdout, status, stderr } = spawnSync(command, args, { encoding: 'utf8', env: { ...process.env, ...env }, maxBuffer: 1 << 26 });
+  const { stdout, status, stderr } = spawnSync(command, args, {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+    maxBuffer: 1 << 26,
+    timeout: maxRunMs,
+  });
+  if (status === null) throw new Error(`${command} took longer than ${maxRunMs / 1000} s`);
   if (status !== 0) throw new Error(`${command} ${args.join(' ')}\n${stderr.split('\n').slice(-12).join('\n')}`);
   return JSON.parse(stdout.trim().split('\n').at(-1));
 }
