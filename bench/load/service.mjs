@@ -19,13 +19,17 @@ export async function startService(env = {}) {
     output = `${output}${text}`.slice(-8192);
   });
   const ended = new Promise((done) => child.once('close', done));
+  const clean = () => rm(dataDir, { recursive: true, force: true });
   const { url, pids } = await new Promise((done, failed) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       output = `${output}${line}\n`.slice(-8192);
       const state = JSON.parse(line);
       if (state.state === 'ready') done(state);
     });
-    void ended.then((code) => failed(new Error(`rowsmith up ended with ${code}:\n${output}`)));
+    void ended.then(async (code) => {
+      await clean();
+      failed(new Error(`rowsmith up ended with ${code}:\n${output}`));
+    });
   });
   const key = (await readFile(join(dataDir, 'api-key'), 'utf8')).trim();
   return {
@@ -45,7 +49,7 @@ export async function startService(env = {}) {
     async stop() {
       child.kill('SIGINT');
       await ended;
-      await rm(dataDir, { recursive: true, force: true });
+      await clean();
     },
   };
 }
