@@ -14,11 +14,7 @@ import {
   applyRows,
   EngineError,
   effectiveRows,
-  newClassifier,
-  openEngine,
   planFromIndices,
-  quantizationOf,
-  rowTensors,
   selectedRows,
   type TrainableModel,
   type TrainEvent,
@@ -27,21 +23,20 @@ import {
 } from '@rowsmith/engine';
 import { openObjectStore } from '@rowsmith/storage';
 import type { Logger } from '@rowsmith/telemetry';
-import { openBaseModel } from './base-model.js';
 import type { Channel } from './channel.js';
 import { bindingOf, operatorsOf } from './checkpoint-manifest.js';
 import { Checkpoints } from './checkpoints.js';
 import { chooseRows, storeSelection } from './choose-rows.js';
 import { type ChosenRows, chosenRows } from './chosen-rows.js';
-import { classifierAdapter, classifierTask, startingRows, withRows } from './classifier-task.js';
-import { loadDataset, loadText } from './dataset.js';
-import { evaluationMessage, headMessage, samplesAt, totalStepsOf, trainingMessage } from './describe-attempt.js';
-import { asFast, fitMemory, type MachineMemory } from './fit-memory.js';
+import { classifierAdapter, startingRows, withRows } from './classifier-task.js';
+import { evaluationMessage, samplesAt, totalStepsOf, trainingMessage } from './describe-attempt.js';
+import type { MachineMemory } from './fit-memory.js';
 import type { Objects } from './object-files.js';
+import { openRun } from './open-run.js';
 import { type AdapterInput, basePrecision, prepareAdapter, publishAdapter } from './publish-adapter.js';
 import { findCheckpoint } from './resume.js';
 import { stacksOf } from './row-stacks.js';
-import { answer, encodePrompts } from './samples.js';
+import { answer } from './samples.js';
 import { Stopped, type StopRequest, stopHere } from './stop-request.js';
 import { warmStart } from './warm-start.js';
 
@@ -104,40 +99,11 @@ class AttemptRun {
   }
 
   async #run(): Promise<number> {
-    const { spec, model_dir } = this.start;
+    const { spec } = this.start;
     const { stop, log } = this.surroundings;
-    await this.#phase('loading_model', `Loading the base model ${spec.model}`);
-    const packed = await openBaseModel(model_dir, spec.base_sha256);
-    const engine = await openEngine({ precision: spec.row_sparse.precision, execution: spec.row_sparse.execution });
-    log.info(
-      { op: 'engine', tensorflow: engine.ops.runtime.tensorflowVersion, operators: engine.operators, execution: engine.execution },
-      'engine opened',
-    );
-    await stopHere(stop);
-
-    await this.#phase('loading_data', 'Reading and encoding the data');
-    const task = await classifierTask(this.store, spec, packed);
-    const text = task?.text ?? (await loadText(packed));
-    const dataset = await loadDataset(this.store, spec, packed, text);
-    const prompts = 'pairs' in text ? [] : await encodePrompts(spec, text, packed.index.config.max_position_embeddings);
-    const byGraphs = engine.execution === 'graph' && spec.row_sparse.quantization === 'none';
-    const { memory, estimate } = fitMemory(
-      packed,
-      byGraphs ? asFast(spec) : spec,
-      dataset.train.examples,
-      engine.operators.kind,
-      this.surroundings.memory(),
-    );
-    log.info({ op: 'memory', memory, estimate }, 'memory estimated');
-    const options = { rowTensors: rowTensors(packed.index.config, spec.row_sparse), quantization: quantizationOf(spec.row_sparse), memory };
-    const loaded = task
-      ? { language: null, classifier: await engine.loadClassifier(packed, { ...options, classes: task.newClasses }) }
-      : { language: await engine.loadModel(packed, options), classifier: null };
-    const model: TrainableModel = loaded.language === null ? loaded.classifier : loaded.language;
-    if (model.execution !== engine.execution)
-      log.warn({ op: 'engine', asked: engine.execution, execution: model.execution }, 'a quantised base is not computed by graphs');
-    const fresh = loaded.classifier ? newClassifier(loaded.classifier, spec.seed) : new Map();
-    if (task) await this.#phase('loading_data', headMessage(task));
+    const phaseOf = (phase: TrainerPhase, message: string) => this.#phase(phase, message);
+    const opened = await openRun({ start: this.start, store: this.store, stop, log, memory: this.surroundings.memory(), phase: phaseOf });
+    const { packed, engine, task, text, dataset, prompts, loaded, model, fresh } = opened;
     const binding = bindingOf(spec, dataset.sha256, operatorsOf(engine, model), this.start.config_sha256);
     const exportsBest = spec.row_sparse.export === 'best';
     const found = await findCheckpoint(this.store, this.start.resume_from, binding, model.linears, this.workDir, exportsBest);

@@ -106,11 +106,12 @@ describe('a job that scores', () => {
 describe('another job', () => {
   it('with the same data, base, scorer and seed finds the scores', async () => {
     const ref = await manifestRef('ftjob-first');
-    const written = (await stat(join(root, ref.key))).mtimeMs;
+    const { key } = (await manifestOf('ftjob-first')).file;
+    const written = (await stat(join(root, key))).mtimeMs;
     const second = await attempt(start('ftjob-second', { rows: 2, learning_rate: 0.01 }));
     expect(scoring(second)).toEqual(['Choosing rows by taylor: scored before']);
     expect(await manifestRef('ftjob-second')).toEqual(ref);
-    expect((await stat(join(root, ref.key))).mtimeMs).toBe(written);
+    expect((await stat(join(root, key))).mtimeMs).toBe(written);
     const [four, two] = [await selectionOf('ftjob-first'), await selectionOf('ftjob-second')];
     for (const [i, { rows }] of two.modules.entries()) {
       expect(rows).toHaveLength(2);

@@ -22,30 +22,57 @@ export class ClockSkewError extends Error {
   }
 }
 
-/** This machine's clock less the server's, in milliseconds; half of the answer's time uncertain. */
+/**
+ * This machine's clock less the server's, in milliseconds, as far as it is proved: the server told its time at some moment between question and answer, and an
+ * answer that took long (a slow network, a process that was stopped) proves little. 0: nothing is proved wrong.
+ */
 export async function clockSkew(backend: QueueBackend, clock: () => number): Promise<number> {
-  const began = performance.now();
-  const here = clock();
-  const there = 'redisUrl' in backend ? await redisTime(backend.redisUrl) : await postgresTime(backend.databaseUrl);
-  return here + (performance.now() - began) / 2 - there;
+  const { here, there, tookMs } = await ('redisUrl' in backend
+    ? redisTime(backend.redisUrl, clock)
+    : postgresTime(backend.databaseUrl, clock));
+  // The true skew lies between these two.
+  const [least, most] = [here - there, here + tookMs - there];
+  return least > 0 ? least : most < 0 ? most : 0;
 }
 
-async function redisTime(url: string): Promise<number> {
+interface Told {
+  /** This machine's clock when the question was asked. */
+  readonly here: number;
+  readonly there: number;
+  /** From question to answer. */
+  readonly tookMs: number;
+}
+
+/** On a connection that stands already: making one may take longer than any answer. */
+async function told(clock: () => number, ask: () => Promise<number>): Promise<Told> {
+  const here = clock();
+  const began = performance.now();
+  const there = await ask();
+  return { here, there, tookMs: performance.now() - began };
+}
+
+async function redisTime(url: string, clock: () => number): Promise<Told> {
   const client = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: 1, retryStrategy: () => null });
   client.on('error', () => undefined);
   try {
     await client.connect();
-    const [seconds, micros] = await client.time();
-    return Number(seconds) * 1_000 + Number(micros) / 1_000;
+    return await told(clock, async () => {
+      const [seconds, micros] = await client.time();
+      return Number(seconds) * 1_000 + Number(micros) / 1_000;
+    });
   } finally {
     client.disconnect();
   }
 }
 
-async function postgresTime(url: string): Promise<number> {
-  const { rows } = await query<{ now: number }>(url, 'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now');
-  if (!rows[0]) throw new Error('the database did not tell its time');
-  return rows[0].now;
+function postgresTime(url: string, clock: () => number): Promise<Told> {
+  return connected(url, (client) =>
+    told(clock, async () => {
+      const { rows } = await client.query<{ now: number }>('SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now');
+      if (!rows[0]) throw new Error('the database did not tell its time');
+      return rows[0].now;
+    }),
+  );
 }
 
 /**
@@ -54,19 +81,20 @@ async function postgresTime(url: string): Promise<number> {
  */
 export async function removeFutureSweeps(backend: QueueBackend): Promise<number> {
   if ('redisUrl' in backend) return 0;
-  const { rowCount } = await query(
-    backend.databaseUrl,
-    `DELETE FROM bullmq.meta WHERE field = 'stalled-check' AND value ~ '^[0-9]+$' AND value::numeric > extract(epoch FROM clock_timestamp()) * 1000 + 60000`,
+  const { rowCount } = await connected(backend.databaseUrl, (client) =>
+    client.query(
+      `DELETE FROM bullmq.meta WHERE field = 'stalled-check' AND value ~ '^[0-9]+$' AND value::numeric > extract(epoch FROM clock_timestamp()) * 1000 + 60000`,
+    ),
   );
   return rowCount ?? 0;
 }
 
-async function query<Row extends pg.QueryResultRow>(connectionString: string, text: string): Promise<pg.QueryResult<Row>> {
+async function connected<T>(connectionString: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString, connectionTimeoutMillis: 5_000, query_timeout: 10_000 });
   client.on('error', () => undefined);
   try {
     await client.connect();
-    return await client.query<Row>(text);
+    return await use(client);
   } finally {
     await client.end().catch(() => undefined);
   }

@@ -100,6 +100,18 @@ describe.each<[string, () => Promise<QueueBackend>]>([
     await (await begin(0)).close();
   });
 
+  test('guard 2: an answer that is late proves nothing about the clock', async () => {
+    const backend = await open();
+    const proxy = await startFaultProxy(portOf(backend));
+    const slow = elsewhere(backend, proxy.port);
+    proxy.delay(100);
+    // Half of the time of connection and answer was once taken for a skew.
+    for (const offset of [0, 80, -80]) expect(await clockSkew(slow, () => Date.now() + offset)).toBe(0);
+    expect(await clockSkew(slow, () => Date.now() + 3_000)).toBeGreaterThan(2_000);
+    expect(await clockSkew(slow, () => Date.now() - 3_000)).toBeLessThan(-2_000);
+    await proxy.stop();
+  });
+
   test('guard 2: a clock that goes wrong stops the taking of messages, and goes on when it is right again', async () => {
     const backend = await open();
     const queue = await createWakeQueue(backend);

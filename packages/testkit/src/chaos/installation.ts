@@ -1,7 +1,7 @@
 /** A whole installation from the built programs: surroundings behind proxies, one API, workers with their trainers, a tiny model. */
 import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -96,7 +96,10 @@ export async function openInstallation(
       new KeptProcess({
         ...{ name, program: program(room), env: { ...common, ...env }, logFile: join(logs, `${name}.log`) },
         onDeath: ({ code, signal }) =>
-          options.onDeath({ rule: 'no process ends by itself', found: `${name}: ${signal ?? `exit code ${code}`}` }),
+          options.onDeath({
+            rule: 'no process ends by itself',
+            found: `${name}: ${signal ?? `exit code ${code}`}${lastFatal(logs, name)}`,
+          }),
       });
     const port = await freePort();
     const wayToApi = await startFaultProxy(port);
@@ -184,4 +187,16 @@ async function processesIn(folder: string): Promise<string[]> {
     if (cwd.startsWith(folder)) found.push(`${pid} in ${cwd}`);
   }
   return found;
+}
+
+/** Why a process that ended by itself did so, in its own words. */
+function lastFatal(logs: string, name: string): string {
+  try {
+    const line = readFileSync(join(logs, `${name}.log`), 'utf8')
+      .split('\n')
+      .findLast((text) => text.includes('"level":60') || text.includes('"fatal"'));
+    return line ? `: ${line.slice(0, 600)}` : '';
+  } catch {
+    return '';
+  }
 }
