@@ -32,7 +32,7 @@ export async function clockSkew(backend: QueueBackend, clock: () => number): Pro
     : postgresTime(backend.databaseUrl, clock));
   // The true skew lies between these two.
   const [least, most] = [here - there, here + tookMs - there];
-  return least > 0 ? least : most < 0 ? most : 0;
+  return Math.max(least, Math.min(most, 0));
 }
 
 interface Told {
