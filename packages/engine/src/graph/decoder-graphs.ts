@@ -7,7 +7,7 @@ import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { bucketed } from './bucket.js';
 import { dropoutInputs } from './dropout-inputs.js';
-import { entropyOf, Graphs, gradientsOf } from './graphs.js';
+import { entropyOf, Graphs, gradientsOf, namedGradients } from './graphs.js';
 import type { HoldWeights, Named } from './step-graph.js';
 
 /** Losses and gradients of one decoder by recorded graphs instead of operator by operator. Results are in the caller's scope, sized by the bucket. */
@@ -35,17 +35,7 @@ export class DecoderGraphs {
     const results = this.#run(
       `gradients ${this.graphs.idOf(plan)} ${dropout?.rate ?? 0}`,
       inputs,
-      (step, tensors) => {
-        const grads = new Map<string, Handle>();
-        const { loss, predicted } = this.pass.gradients(
-          step,
-          tensors,
-          plan,
-          (key, gradient, keep) => grads.set(key, keep(gradient)),
-          masks?.within,
-        );
-        return new Map([['loss', loss], ['predicted', predicted], ...grads]);
-      },
+      (step, tensors) => namedGradients((take) => this.pass.gradients(step, tensors, plan, take, masks?.within)),
       masks?.inputs,
     );
     return gradientsOf(results);

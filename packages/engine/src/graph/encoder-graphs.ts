@@ -6,7 +6,7 @@ import type { Handle } from '../runtime/handle.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { bucketOf } from './bucket.js';
 import { dropoutInputs } from './dropout-inputs.js';
-import { entropyOf, Graphs, gradientsOf } from './graphs.js';
+import { entropyOf, Graphs, gradientsOf, namedGradients } from './graphs.js';
 import type { HoldWeights, Named } from './step-graph.js';
 
 /** Losses and gradients of one classifier by recorded graphs; see DecoderGraphs. */
@@ -32,17 +32,7 @@ export class EncoderGraphs {
       this.#run(
         `gradients ${this.graphs.idOf(plan)} ${dropout?.rate ?? 0}`,
         inputs,
-        (step, tensors) => {
-          const grads = new Map<string, Handle>();
-          const { loss, predicted } = this.pass.gradients(
-            step,
-            tensors,
-            plan,
-            (key, gradient, keep) => grads.set(key, keep(gradient)),
-            masks?.within,
-          );
-          return new Map([['loss', loss], ['predicted', predicted], ...grads]);
-        },
+        (step, tensors) => namedGradients((take) => this.pass.gradients(step, tensors, plan, take, masks?.within)),
         masks?.inputs,
       ),
     );

@@ -72,6 +72,16 @@ export const entropyOf = (results: Named): Entropy => ({
   predicted: results.get('predicted') as Handle,
 });
 
+/** Hears a gradient, which is freed when its layer is done unless `keep` is called on it. */
+type Take = (key: string, gradient: Handle, keep: (handle: Handle) => Handle) => unknown;
+
+/** What a backward pass makes, by names: losses, predictions, and every gradient by its key. */
+export function namedGradients(pass: (take: Take) => Entropy): Named {
+  const grads = new Map<string, Handle>();
+  const { loss, predicted } = pass((key, gradient, keep) => grads.set(key, keep(gradient)));
+  return new Map([['loss', loss], ['predicted', predicted], ...grads]);
+}
+
 /** The results of a graph that are neither losses nor predictions are gradients, by the keys of `partsOf`. */
 export function gradientsOf(results: Named): Entropy & { readonly grads: ReadonlyMap<string, Handle> } {
   const grads = new Map(results);

@@ -137,6 +137,23 @@ export function feedForward(ops: Ops, w: LayerWeights, config: DecoderConfig, x:
   return { afterAttention, gate, up, y, outputs: w.attnPostNorm ? { attentionOutput, mlpOutput } : {} };
 }
 
+/** The first half of a layer up to the merged attention output, [N, HD]. */
+function attend(
+  ops: Ops,
+  w: LayerWeights,
+  config: DecoderConfig,
+  x: Handle,
+  batch: number,
+  length: number,
+  at: PositionTables,
+  path?: UpdatePath,
+) {
+  const shape = queryShape(config, batch, length);
+  const { q, k, v, raw } = projectHeads(ops, w, config, x, batch, length, at, path);
+  const { out, lse } = ops.causalAttention(q, k, v, shape, at.mask);
+  return { merged: ops.mergeHeads(out, shape), saved: { x, q, k, v, out, lse, ...raw } };
+}
+
 /** Forward of one layer. y: [N, C]. Everything is in the caller's scope. */
 export function layerForward(
   ops: Ops,
@@ -148,11 +165,9 @@ export function layerForward(
   at: PositionTables,
   path?: UpdatePath,
 ): { readonly y: Handle; readonly saved: LayerActivations } {
-  const shape = queryShape(config, batch, length);
-  const { q, k, v, raw } = projectHeads(ops, w, config, x, batch, length, at, path);
-  const { out, lse } = ops.causalAttention(q, k, v, shape, at.mask);
-  const { afterAttention, gate, up, y, outputs } = feedForward(ops, w, config, x, ops.mergeHeads(out, shape), path);
-  return { y, saved: { x, q, k, v, out, lse, afterAttention, gate, up, ...raw, ...outputs } };
+  const { merged, saved } = attend(ops, w, config, x, batch, length, at, path);
+  const { y, outputs, ...second } = feedForward(ops, w, config, x, merged, path);
+  return { y, saved: { ...saved, ...second, ...outputs } };
 }
 
 /**
@@ -169,10 +184,8 @@ export function layerAgain(
   at: PositionTables,
   path?: UpdatePath,
 ): LayerActivations {
-  const shape = queryShape(config, batch, length);
-  const { q, k, v, raw } = projectHeads(ops, w, config, x, batch, length, at, path);
-  const { out, lse } = ops.causalAttention(q, k, v, shape, at.mask);
-  const { attentionOutput, ...kept } = gatedInputs(ops, w, config, x, ops.mergeHeads(out, shape), path);
-  const outputs = w.attnPostNorm ? { attentionOutput, mlpOutput: downProjection(ops, w, config, kept.gate, kept.up, path) } : {};
-  return { x, q, k, v, out, lse, ...kept, ...raw, ...outputs };
+  const { merged, saved } = attend(ops, w, config, x, batch, length, at, path);
+  const { attentionOutput, ...second } = gatedInputs(ops, w, config, x, merged, path);
+  const outputs = w.attnPostNorm ? { attentionOutput, mlpOutput: downProjection(ops, w, config, second.gate, second.up, path) } : {};
+  return { ...saved, ...second, ...outputs };
 }

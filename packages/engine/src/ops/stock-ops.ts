@@ -25,7 +25,10 @@ import type { Weight } from './weight.js';
 
 const uniformF32 = [attribute.dtype('dtype', 'f32')];
 
-/** Every function composed of stock TensorFlow operators: works on each device, and is what fused kernels are tested against. */
+/**
+ * Every function composed of stock TensorFlow operators: works on each device, and is what fused kernels are tested against. Long because it is the list
+ * of all functions; what takes more than a few operators is in a file of its own.
+ */
 export class StockOps implements Ops {
   protected readonly o: Operators;
   readonly #attention: StockAttention;
