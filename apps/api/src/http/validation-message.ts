@@ -43,7 +43,13 @@ function range(schema: SchemaShape): string {
 
 /** "an integer >= 1 and <= 50", "one of 'l2', 'l1'", ... */
 function describe(schema: SchemaShape): string {
-  if (schema.anyOf) return schema.anyOf.map(describe).join(' or ');
+  if (schema.anyOf) {
+    const listed = schema.anyOf.flatMap((branch) => branch.enum ?? []);
+    return schema.anyOf
+      .filter((branch) => branch.const === undefined || !listed.includes(branch.const))
+      .map(describe)
+      .join(' or ');
+  }
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   if (schema.enum) return `one of ${schema.enum.map((v) => JSON.stringify(v)).join(', ')}`;
   switch (schema.type) {
@@ -102,10 +108,23 @@ function faultOf(error: ErrorObject): Fault {
   return { param, code: 'invalid_value', message: `Invalid value for ${name}: ${expected}.` };
 }
 
-/** For `X or null`: which branch is null, so that the fault inside X can be told; -1 for other unions. */
-function nullBranch(error: ErrorObject): number {
-  const branches = ((error.parentSchema ?? {}) as SchemaShape).anyOf ?? [];
-  return branches.length === 2 && error.data !== null ? branches.findIndex((branch) => branch.type === 'null') : -1;
+const takes = (schema: SchemaShape, type: string): boolean =>
+  schema.type === type || (schema.anyOf ?? []).some((branch) => takes(branch, type));
+
+/**
+ * The branch of a union that was meant, so that the fault inside it can be told: X of `X or null`, the only one that takes an array or an object when one was
+ * given; -1 when it is not known.
+ */
+function meantBranch({ parentSchema, data }: ErrorObject): number {
+  const branches = ((parentSchema ?? {}) as SchemaShape).anyOf ?? [];
+  if (typeof data === 'object' && data !== null) {
+    const type = Array.isArray(data) ? 'array' : 'object';
+    const taking = branches.flatMap((branch, i) => (takes(branch, type) ? [i] : []));
+    if (taking.length === 1) return taking[0] ?? -1;
+  }
+  return data !== null && branches.length === 2 && branches.some(({ type }) => type === 'null')
+    ? branches.findIndex(({ type }) => type !== 'null')
+    : -1;
 }
 
 /** Misspelt names first, since a missing field is often its twin. Faults inside the branches of a failed union are told by the union's own line. */
@@ -114,14 +133,14 @@ export function faultsOf(errors: readonly ErrorObject[]): readonly Fault[] {
   const told = errors.filter((error) => {
     if (error.keyword === 'anyOf') {
       const misspeltInside = errors.some((e) => e.keyword === 'additionalProperties' && e.instancePath.startsWith(error.instancePath));
-      return !misspeltInside && nullBranch(error) < 0;
+      return !misspeltInside && meantBranch(error) < 0;
     }
     if (error.keyword === 'additionalProperties') return true;
     if (error.propertyName !== undefined) return false;
     return unions.every((union) => {
       if (!error.schemaPath.startsWith(`${union.schemaPath}/`)) return true;
-      const ofNull = nullBranch(union);
-      return ofNull >= 0 && !error.schemaPath.startsWith(`${union.schemaPath}/${ofNull}/`);
+      const meant = meantBranch(union);
+      return meant >= 0 && error.schemaPath.startsWith(`${union.schemaPath}/${meant}/`);
     });
   });
   const faults = told.map(faultOf);

@@ -1,4 +1,4 @@
-import { CreateJobBody, scorerNames } from '@rowsmith/contracts';
+import { CreateJobBody, scorerNames, targetNames } from '@rowsmith/contracts';
 import { Ajv } from 'ajv';
 import { expect, test } from 'vitest';
 import { unstorableText } from './unstorable-text.js';
@@ -54,6 +54,24 @@ test.each([
     'invalid_value',
     'row_sparse.scorer',
     `Invalid value for 'row_sparse.scorer': expected "auto" or one of ${scorerNames.map((name) => `"${name}"`).join(', ')}.`,
+  ],
+  [
+    { ...minimal, row_sparse: { execution: 'xla' } },
+    'invalid_value',
+    'row_sparse.execution',
+    `Invalid value for 'row_sparse.execution': expected one of "auto", "eager", "graph".`,
+  ],
+  [
+    { ...minimal, row_sparse: { targets: ['q_proj', 'nope'] } },
+    'invalid_value',
+    'row_sparse.targets[1]',
+    `Invalid value for 'row_sparse.targets[1]': expected one of ${targetNames.map((name) => `"${name}"`).join(', ')}.`,
+  ],
+  [
+    { ...minimal, row_sparse: { rows: { ratio: 2 } } },
+    'invalid_value',
+    'row_sparse.rows.ratio',
+    "Invalid value for 'row_sparse.rows.ratio': expected a number > 0 and <= 1.",
   ],
 ])('%j', (body, code, param, message) => {
   expect(faultOf(body)).toEqual({ code, param, message });
