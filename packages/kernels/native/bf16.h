@@ -12,14 +12,11 @@ inline uint16_t bf16Bits(float x) {
   const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   return static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : rounded);
 }
-inline uint16_t bf16Bits(uint16_t x) { return x; }
 inline float bf16Value(uint16_t half) {
   const uint32_t bits = static_cast<uint32_t>(half) << 16;
   float x;
   std::memcpy(&x, &bits, 4);
   return x;
 }
-inline float floatOf(float x) { return x; }
-inline float floatOf(uint16_t x) { return bf16Value(x); }
 
 }  // namespace rowsmith

@@ -2,8 +2,8 @@
 // two strides, so either may be transposed. Every element of C sums stretches of kDeep units of K, each from zero in ascending order,
 // one after the other: its bits depend neither on the number of threads nor on the other rows of A, and its error grows with the stretch, not with K.
 //
-// An arithmetic says what a packed number is. F32 multiplies what it is given; Bf16 rounds both operands to bfloat16 (ties to even) and sums in f32, which
-// processors with AVX512_BF16 do two products at a time, and others by the same rounding in f32.
+// Operands are rounded to bfloat16 (ties to even) as they are packed, sums are in f32: processors with AVX512_BF16 make two products at a time, others multiply
+// the rounded numbers in f32.
 #pragma once
 #include <algorithm>
 #include <cstdlib>
@@ -18,12 +18,6 @@
 
 namespace rowsmith {
 
-struct F32 {
-  using Unit = float;
-  static constexpr int kDepth = 1;
-  static Vec step(Vec sum, float a, Vec b) { return sum + splat(a) * b; }
-};
-
 #if defined(__AVX512BF16__)
 // A unit holds the numbers of two neighbouring k.
 struct Bf16 {
@@ -37,14 +31,13 @@ struct Bf16 {
 struct Bf16 {
   using Unit = float;
   static constexpr int kDepth = 1;
-  static Vec step(Vec sum, float a, Vec b) { return F32::step(sum, a, b); }
+  static Vec step(Vec sum, float a, Vec b) { return sum + splat(a) * b; }
 };
 #endif
 
-// A matrix of f32 or of bfloat16 (uint16_t): element (i, j) lies at data[i * row + j * column].
-template <typename T>
+// Element (i, j) lies at data[i * row + j * column].
 struct View {
-  const T* data;
+  const float* data;
   int64_t row, column;
 };
 
@@ -70,8 +63,7 @@ inline auto loadUnits(const Unit* p) {
   return v;
 }
 
-template <typename Arithmetic>
-inline void tile(const typename Arithmetic::Unit* a, const typename Arithmetic::Unit* b, float* c, int64_t ldc, int depth, bool first) {
+inline void tile(const Bf16::Unit* a, const Bf16::Unit* b, float* c, int64_t ldc, int depth, bool first) {
   Vec sum[kRows][kVectors];
   for (int i = 0; i < kRows; ++i)
     for (int j = 0; j < kVectors; ++j) sum[i][j] = Vec{};
@@ -79,7 +71,7 @@ inline void tile(const typename Arithmetic::Unit* a, const typename Arithmetic::
     decltype(loadUnits(b)) columns[kVectors];
     for (int j = 0; j < kVectors; ++j) columns[j] = loadUnits(b + k * kColumns + j * kLanes);
     for (int i = 0; i < kRows; ++i)
-      for (int j = 0; j < kVectors; ++j) sum[i][j] = Arithmetic::step(sum[i][j], a[k * kRows + i], columns[j]);
+      for (int j = 0; j < kVectors; ++j) sum[i][j] = Bf16::step(sum[i][j], a[k * kRows + i], columns[j]);
   }
   for (int i = 0; i < kRows; ++i)
     for (int j = 0; j < kVectors; ++j) {
@@ -88,44 +80,38 @@ inline void tile(const typename Arithmetic::Unit* a, const typename Arithmetic::
     }
 }
 
-template <typename Arithmetic, typename T>
-inline typename Arithmetic::Unit unitAt(const T* p, int64_t step, bool whole) {
-  if constexpr (Arithmetic::kDepth == 2) {
-    return bf16Bits(p[0]) | (whole ? static_cast<uint32_t>(bf16Bits(p[step])) << 16 : 0u);
-  } else if constexpr (std::is_same_v<Arithmetic, Bf16>) {
-    return bf16Value(bf16Bits(p[0]));
-  } else {
-    return floatOf(p[0]);
-  }
+inline Bf16::Unit unitAt(const float* p, int64_t step, bool whole) {
+  if constexpr (Bf16::kDepth == 2) return bf16Bits(p[0]) | (whole ? static_cast<uint32_t>(bf16Bits(p[step])) << 16 : 0u);
+  else return bf16Value(bf16Bits(p[0]));
 }
 
 // `count` lines of the operand (rows of A or columns of B), `line` apart, each `length` numbers `step` apart -> out[depth][WIDTH], missing lines zero.
-template <typename Arithmetic, int WIDTH, typename T>
-inline void pack(const T* from, int64_t line, int64_t step, int count, int length, typename Arithmetic::Unit* out) {
-  constexpr int d = Arithmetic::kDepth;
+template <int WIDTH>
+inline void pack(const float* from, int64_t line, int64_t step, int count, int length, Bf16::Unit* out) {
+  constexpr int d = Bf16::kDepth;
   const int depth = (length + d - 1) / d;
-  if (count < WIDTH) std::fill(out, out + static_cast<int64_t>(depth) * WIDTH, typename Arithmetic::Unit{});
+  if (count < WIDTH) std::fill(out, out + static_cast<int64_t>(depth) * WIDTH, Bf16::Unit{});
   if (line == 1) {
     for (int k = 0; k < depth; ++k) {
-      const T* p = from + static_cast<int64_t>(k) * d * step;
+      const float* p = from + static_cast<int64_t>(k) * d * step;
       const bool whole = d == 1 || k * d + 1 < length;
       if (count == WIDTH)
-        for (int i = 0; i < WIDTH; ++i) out[k * WIDTH + i] = unitAt<Arithmetic>(p + i, step, whole);
+        for (int i = 0; i < WIDTH; ++i) out[k * WIDTH + i] = unitAt(p + i, step, whole);
       else
-        for (int i = 0; i < count; ++i) out[k * WIDTH + i] = unitAt<Arithmetic>(p + i, step, whole);
+        for (int i = 0; i < count; ++i) out[k * WIDTH + i] = unitAt(p + i, step, whole);
     }
     return;
   }
   // Rounded in one pass over the line, which the compiler vectorises, then spread over the panel.
-  typename Arithmetic::Unit units[kDeep];
+  Bf16::Unit units[kDeep];
   for (int i = 0; i < count; ++i) {
-    const T* p = from + i * line;
+    const float* p = from + i * line;
     const int pairs = length / d;
     if (step == 1)
-      for (int k = 0; k < pairs; ++k) units[k] = unitAt<Arithmetic>(p + k * d, 1, true);
+      for (int k = 0; k < pairs; ++k) units[k] = unitAt(p + k * d, 1, true);
     else
-      for (int k = 0; k < pairs; ++k) units[k] = unitAt<Arithmetic>(p + static_cast<int64_t>(k) * d * step, step, true);
-    if (pairs < depth) units[pairs] = unitAt<Arithmetic>(p + static_cast<int64_t>(pairs) * d * step, step, false);
+      for (int k = 0; k < pairs; ++k) units[k] = unitAt(p + static_cast<int64_t>(k) * d * step, step, true);
+    if (pairs < depth) units[pairs] = unitAt(p + static_cast<int64_t>(pairs) * d * step, step, false);
     for (int k = 0; k < depth; ++k) out[k * WIDTH + i] = units[k];
   }
 }
@@ -143,11 +129,10 @@ inline Unit* scratch(int64_t count) {
 }
 
 // At most kMostRows rows and kMostDeep units of K. `fresh`: C is written, else added to.
-template <typename Arithmetic, typename TA, typename TB>
-inline void block(int64_t M, int64_t N, int64_t K, View<TA> A, View<TB> B, float* C, int64_t ldc, bool fresh) {
-  using Unit = typename Arithmetic::Unit;
-  constexpr int64_t step = static_cast<int64_t>(kDeep) * Arithmetic::kDepth;
-  const int64_t deep = (K + Arithmetic::kDepth - 1) / Arithmetic::kDepth;
+inline void block(int64_t M, int64_t N, int64_t K, View A, View B, float* C, int64_t ldc, bool fresh) {
+  using Unit = Bf16::Unit;
+  constexpr int64_t step = static_cast<int64_t>(kDeep) * Bf16::kDepth;
+  const int64_t deep = (K + Bf16::kDepth - 1) / Bf16::kDepth;
   const int64_t aPanels = (M + kRows - 1) / kRows;
   Unit* const a = scratch<Unit, 0>(aPanels * kRows * deep);
   Unit* const b = scratch<Unit, 1>(static_cast<int64_t>(kColumnBlock) * kDeep);
@@ -156,20 +141,20 @@ inline void block(int64_t M, int64_t N, int64_t K, View<TA> A, View<TB> B, float
     // Panel by panel within each stretch of K.
     for (int64_t k0 = 0, done = 0; k0 < K; k0 += step, done += kDeep) {
       const int length = static_cast<int>(std::min(step, K - k0));
-      const int depth = (length + Arithmetic::kDepth - 1) / Arithmetic::kDepth;
+      const int depth = (length + Bf16::kDepth - 1) / Bf16::kDepth;
 #pragma omp for schedule(static) nowait
       for (int64_t p = 0; p < aPanels; ++p)
-        pack<Arithmetic, kRows>(A.data + p * kRows * A.row + k0 * A.column, A.row, A.column, static_cast<int>(std::min<int64_t>(kRows, M - p * kRows)), length,
+        pack<kRows>(A.data + p * kRows * A.row + k0 * A.column, A.row, A.column, static_cast<int>(std::min<int64_t>(kRows, M - p * kRows)), length,
                                 a + done * aPanels * kRows + p * kRows * depth);
     }
     for (int64_t n0 = 0; n0 < N; n0 += kColumnBlock) {
       const int64_t width = std::min<int64_t>(kColumnBlock, N - n0), bPanels = (width + kColumns - 1) / kColumns;
       for (int64_t k0 = 0, done = 0; k0 < K; k0 += step, done += kDeep) {
         const int length = static_cast<int>(std::min(step, K - k0));
-        const int depth = (length + Arithmetic::kDepth - 1) / Arithmetic::kDepth;
+        const int depth = (length + Bf16::kDepth - 1) / Bf16::kDepth;
 #pragma omp for schedule(static)
         for (int64_t p = 0; p < bPanels; ++p)
-          pack<Arithmetic, kColumns>(B.data + k0 * B.row + (n0 + p * kColumns) * B.column, B.column, B.row,
+          pack<kColumns>(B.data + k0 * B.row + (n0 + p * kColumns) * B.column, B.column, B.row,
                                      static_cast<int>(std::min<int64_t>(kColumns, width - p * kColumns)), length, b + p * kColumns * depth);
         const bool begin = fresh && k0 == 0;
         const Unit* packed = a + done * aPanels * kRows;
@@ -183,13 +168,13 @@ inline void block(int64_t M, int64_t N, int64_t K, View<TA> A, View<TB> B, float
               const int rows = static_cast<int>(std::min<int64_t>(kRows, M - i * kRows));
               float* c = C + i * kRows * ldc + n0 + j * kColumns;
               if (rows == kRows && columns == kColumns) {
-                tile<Arithmetic>(packed + i * kRows * depth, b + j * kColumns * depth, c, ldc, depth, begin);
+                tile(packed + i * kRows * depth, b + j * kColumns * depth, c, ldc, depth, begin);
                 continue;
               }
               float edge[kRows * kColumns];
               if (!begin)
                 for (int r = 0; r < rows; ++r) std::copy(c + r * ldc, c + r * ldc + columns, edge + r * kColumns);
-              tile<Arithmetic>(packed + i * kRows * depth, b + j * kColumns * depth, edge, kColumns, depth, begin);
+              tile(packed + i * kRows * depth, b + j * kColumns * depth, edge, kColumns, depth, begin);
               for (int r = 0; r < rows; ++r) std::copy(edge + r * kColumns, edge + r * kColumns + columns, c + r * ldc);
             }
           }
@@ -201,13 +186,12 @@ inline void block(int64_t M, int64_t N, int64_t K, View<TA> A, View<TB> B, float
 
 }  // namespace gemm
 
-template <typename Arithmetic, typename TA, typename TB>
-inline void multiply(int64_t M, int64_t N, int64_t K, View<TA> A, View<TB> B, float* C) {
-  constexpr int64_t most = static_cast<int64_t>(gemm::kMostDeep) * Arithmetic::kDepth;
+inline void multiply(int64_t M, int64_t N, int64_t K, View A, View B, float* C) {
+  constexpr int64_t most = static_cast<int64_t>(gemm::kMostDeep) * Bf16::kDepth;
   for (int64_t m = 0; m < M; m += gemm::kMostRows)
     for (int64_t k = 0; k < K; k += most)
-      gemm::block<Arithmetic>(std::min<int64_t>(gemm::kMostRows, M - m), N, std::min(most, K - k), View<TA>{A.data + m * A.row + k * A.column, A.row, A.column},
-                              View<TB>{B.data + k * B.row, B.row, B.column}, C + m * N, N, k == 0);
+      gemm::block(std::min<int64_t>(gemm::kMostRows, M - m), N, std::min(most, K - k), View{A.data + m * A.row + k * A.column, A.row, A.column},
+                              View{B.data + k * B.row, B.row, B.column}, C + m * N, N, k == 0);
 }
 
 }  // namespace rowsmith

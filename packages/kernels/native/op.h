@@ -171,6 +171,6 @@ void registerCrossEntropy();
 void registerAdamW();
 void registerMapWeights();
 void registerQuantise();
-void registerMatMul();
+void registerBf16MatMul();
 
 }  // namespace rowsmith

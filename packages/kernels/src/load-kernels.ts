@@ -20,7 +20,7 @@ export const kernelOps = [
   'RowsmithDequantizeNf4',
   'RowsmithQuantizeInt8',
   'RowsmithDequantizeInt8',
-  'RowsmithMatMul',
+  'RowsmithBf16MatMul',
 ] as const;
 export type KernelOp = (typeof kernelOps)[number];
 

@@ -18,6 +18,6 @@ const toF32 = [attribute.dtype('DstT', 'f32')];
 export function roundedProduct(o: Operators): Product {
   const { runtime } = o;
   const rounded = (x: Handle): Handle =>
-    runtime.scope((keep) => keep(runtime.execute('Cast', [x.dtype === 'bf16' ? x : runtime.execute('Cast', [x], toBf16)], toF32)));
+    runtime.scope((keep) => keep(runtime.execute('Cast', [runtime.execute('Cast', [x], toBf16)], toF32)));
   return (a, b, transposed) => runtime.scope((keep) => keep(o.matMul(rounded(a), rounded(b), transposed)));
 }
