@@ -34,3 +34,19 @@ test('what a killed worker left is removed, also by one with another id; folders
   expect((await readdir(join(data, 'scratch'))).sort()).toEqual([`ffffffffffff-${one}`, scratch.dir.split('/').at(-1)].sort());
   await scratch.release();
 });
+
+test('workers that start at the same moment after all were killed do not take one another for a twin', async () => {
+  const ids = Array.from({ length: 8 }, (_, n) => `worker-${String(n).padStart(24, '0')}` as WorkerId);
+  for (let round = 0; round < 10; round++) {
+    const all = await Promise.all(
+      ids.map(async (id, place) => {
+        for (let turn = 0; turn < place * round; turn++) await new Promise(setImmediate);
+        return takeScratch(data, id);
+      }),
+    );
+    await Promise.all(all.map(({ dir }) => writeFile(join(dir, 'in-use'), '')));
+    expect((await readdir(join(data, 'scratch'))).sort()).toEqual(all.map(({ dir }) => dir.split('/').at(-1)).sort());
+    await Promise.all(all.map(({ release }) => release()));
+    await Promise.all(all.map(({ dir }) => mkdir(join(dir, 'left', 'be', 'hind'), { recursive: true })));
+  }
+});

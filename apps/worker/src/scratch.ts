@@ -2,11 +2,12 @@
  * Scratch space of one worker's trainers below the data folder, and the proof that no other living worker has its id. Both hang on a lock that the kernel
  * gives back whatever way its holder dies: a name in Linux' abstract socket namespace.
  */
-import { createHash } from 'node:crypto';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkerId } from '@rowsmith/contracts';
 
 export interface Scratch {
@@ -23,23 +24,22 @@ export class WorkerIdInUseError extends Error {
   }
 }
 
-/** Also removes what killed workers of this machine left. Throws WorkerIdInUseError. */
+// A worker that starts beside this one holds our name for the moment in which it looks whether we are dead.
+const patienceMs = 2_000;
+
+/** Also removes what killed workers of this machine left. Throws WorkerIdInUseError, at the earliest after 2 s. */
 export async function takeScratch(dataDir: string, id: WorkerId): Promise<Scratch> {
   const folder = join(dataDir, 'scratch');
   // Machines may share a data folder, not a host name; locks reach no further than the machine.
   const host = createHash('sha256').update(hostname()).digest('hex').slice(0, 12);
   const dir = join(folder, `${host}-${id}`);
-  const lock = await listen(dir);
+  const lock = await listenSoon(dir);
   if (lock === null) throw new WorkerIdInUseError(id);
-  await mkdir(folder, { recursive: true });
-  for (const name of await readdir(folder)) {
-    if (!name.startsWith(`${host}-`)) continue;
-    const other = join(folder, name);
-    const abandoned = other === dir ? null : await listen(other);
-    if (other === dir || abandoned) await rm(other, { recursive: true, force: true });
-    await close(abandoned);
-  }
+  await rm(dir, { recursive: true, force: true });
   await mkdir(dir, { recursive: true });
+  for (const name of await readdir(folder)) {
+    if (name.startsWith(`${host}-`) && join(folder, name) !== dir) await removeAbandoned(join(folder, name));
+  }
   return {
     dir,
     async release() {
@@ -47,6 +47,32 @@ export async function takeScratch(dataDir: string, id: WorkerId): Promise<Scratc
       await close(lock);
     },
   };
+}
+
+/** The name of another worker is held only while its folder is put aside: removing may take long, and the other one may be starting. */
+async function removeAbandoned(dir: string): Promise<void> {
+  const lock = await listen(dir);
+  if (lock === null) return;
+  const aside = `${dir}.${randomUUID()}`;
+  // A worker that starts at the same time may have been faster.
+  const found = await rename(dir, aside).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+      return false;
+    },
+  );
+  await close(lock);
+  if (found) await rm(aside, { recursive: true, force: true });
+}
+
+async function listenSoon(name: string): Promise<Server | null> {
+  const end = performance.now() + patienceMs;
+  for (;;) {
+    const lock = await listen(name);
+    if (lock !== null || performance.now() > end) return lock;
+    await sleep(20);
+  }
 }
 
 /** null: somebody holds the name. */
