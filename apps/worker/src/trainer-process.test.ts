@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -25,6 +25,9 @@ test('a trainer stands back as far as it is told, and no further', async () => {
   for (const niceness of [0, 7]) {
     const trainer = await start(niceness);
     expect(getPriority(trainer.pid)).toBe(Math.max(own, niceness));
+    // Only where Linux shares processors by session; there it is what counts.
+    const session = await readFile(`/proc/${trainer.pid}/autogroup`, 'utf8').catch(() => null);
+    if (session !== null) expect(session).toMatch(new RegExp(` nice ${niceness}\\n$`));
     trainer.send({ type: 'stop', reason: 'cancel' });
     expect((await trainer.exited).code).toBe(7);
   }

@@ -1,5 +1,6 @@
 /** The trainer as a child process: own group, few variables, messages parsed on arrival, dead when its worker is dead. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 import { FromTrainer, parseAs, type ToTrainer } from '@rowsmith/contracts';
 
@@ -65,14 +66,23 @@ export function startTrainer({ program, env, cwd, niceness, wrapper, onMessage, 
   };
 }
 
-/** Before it has started threads of its own: they take the priority over. Left alone, a trainer on all cores holds up the API and the database for whole time slices. */
+/** Gone already, or the system allows or knows no such change: slower answers, nothing worse. */
+function ifPossible(change: () => void): void {
+  try {
+    change();
+  } catch {}
+}
+
+/**
+ * Before it has started threads of its own: they take the priority over. Left alone, a trainer on all cores holds up the API and the database for whole time slices.
+ * Where Linux groups processes by session (kernel.sched_autogroup_enabled, the rule outside containers), niceness counts only within a session, and a trainer is one of its
+ * own: its share beside others is then the niceness of the whole session (man 7 sched).
+ */
 function standBack(pid: number | undefined, niceness: number): void {
   if (pid === undefined || niceness === 0) return;
-  try {
-    setPriority(pid, Math.max(niceness, getPriority()));
-  } catch {
-    // Gone already, or the system allows no change: slower answers, nothing worse.
-  }
+  ifPossible(() => setPriority(pid, Math.max(niceness, getPriority())));
+  // r+: never made where it is not there.
+  ifPossible(() => writeFileSync(`/proc/${pid}/autogroup`, String(niceness), { flag: 'r+' }));
 }
 
 async function exitOf(child: ChildProcess): Promise<TrainerExit> {
