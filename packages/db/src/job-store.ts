@@ -1,6 +1,5 @@
 import type { CreateJobBody } from '@rowsmith/contracts';
 import type { JobStore, TrainingSpeed } from '@rowsmith/core';
-import { finalStatuses } from '@rowsmith/core';
 import { currentTraceparent } from '@rowsmith/telemetry';
 import { appendEvents } from './append-events.js';
 import type { Database, Transaction } from './database.js';
@@ -10,6 +9,7 @@ import { pageOf } from './page.js';
 import { createPauseStore } from './pause-store.js';
 import { requireRoomForJob } from './quota.js';
 import { checkpointRecord, jobRecord, metricPoint, storedEvent } from './records.js';
+import { requestCancel } from './request-cancel.js';
 
 /** Jobs that an estimate goes by: enough to see a spread, few enough to be of today's machines. */
 const mostMeasured = 20;
@@ -105,26 +105,7 @@ export function createJobStore(database: Database): JobStore {
       );
     },
 
-    async cancel(projectId, id) {
-      return prisma.$transaction(async (tx) => {
-        await tx.$queryRaw`SELECT 1 FROM job WHERE project_id = ${projectId} AND id = ${id} FOR UPDATE`;
-        const row = await find(projectId, id, tx);
-        if (!row) return null;
-        if ((finalStatuses as readonly string[]).includes(row.status)) return 'final';
-        const waiting = ['queued', 'paused', 'validating_files'].includes(row.status);
-        if (waiting) {
-          await tx.$executeRaw`
-            UPDATE job SET status = 'cancelled', cancel_requested_at = clock_timestamp(), finished_at = clock_timestamp(), estimated_finish = NULL, phase = NULL WHERE id = ${id}`;
-          await appendEvents(tx, id, [{ level: 'info', type: 'job.cancelled', message: 'Fine-tuning job cancelled' }]);
-        } else if (row.cancelRequestedAt === null) {
-          await tx.$executeRaw`UPDATE job SET cancel_requested_at = clock_timestamp() WHERE id = ${id}`;
-          await appendEvents(tx, id, [
-            { level: 'info', type: 'job.cancel_requested', message: 'Cancellation was requested; the worker stops the job' },
-          ]);
-        }
-        return jobRecord(await tx.job.findUniqueOrThrow({ where: { id } }));
-      });
-    },
+    cancel: (projectId, id) => requestCancel(database, projectId, id),
 
     ...createPauseStore(database),
 

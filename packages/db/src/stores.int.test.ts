@@ -207,16 +207,18 @@ describe('attempts', () => {
     const job = await createJob();
     const { epoch } = await begin(job.id);
     const store = createAttemptStore(database);
-    await store.metrics(job.id, epoch, [point(1, 0.5), point(2, 0.25)]);
+    // Not a sum of few powers of two: stored as it is, to the last bit.
+    const loss = 0.1 + 0.2;
+    await store.metrics(job.id, epoch, [point(1, loss), point(2, 0.25)]);
     await store.metrics(job.id, epoch, [point(2, 0.25), point(2, null, 0.125), point(2, null, 0.125)]);
     const jobs = createJobStore(database);
     expect((await jobs.metrics(projectId, job.id, -1, 10))?.map((p) => [p.step, p.train_loss, p.valid_loss])).toEqual([
-      [1, 0.5, null],
+      [1, loss, null],
       [2, 0.25, 0.125],
     ]);
     const events = (await jobs.eventsSince(projectId, job.id, 0, 100))?.filter((e) => e.kind === 'metrics');
     expect(events?.map((e) => [e.data['step'], e.data['train_loss'], e.data['valid_loss']])).toEqual([
-      [1, 0.5, null],
+      [1, loss, null],
       [2, 0.25, null],
       [2, null, 0.125],
     ]);
@@ -269,6 +271,20 @@ describe('attempts', () => {
     expect((await store.heartbeat(running.id, epoch)).stop).toBe('cancel');
     expect(await store.cancelled(running.id, epoch)).toBe('ok');
     expect(await jobs.get(projectId, running.id)).toMatchObject({ status: 'cancelled' });
+  });
+
+  test('cancelling many times at once, while the worker writes, is told once and numbered among its events', async () => {
+    const jobs = createJobStore(database);
+    const job = await createJob();
+    const { epoch } = await begin(job.id);
+    const store = createAttemptStore(database);
+    const writes = Array.from({ length: 5 }, (_, i) => store.metrics(job.id, epoch, [point(i + 1, 0.5)]));
+    const answers = await Promise.all([...Array.from({ length: 8 }, () => jobs.cancel(projectId, job.id)), ...writes]);
+    expect(answers.slice(0, 8).map((answer) => (typeof answer === 'object' ? answer?.status : answer))).toEqual(Array(8).fill('running'));
+    const events = (await jobs.eventsSince(projectId, job.id, 0, 100)) ?? [];
+    expect(events.map((e) => e.seq)).toEqual(events.map((_, i) => i + 1));
+    expect(events.filter((e) => e.kind === 'job.cancel_requested')).toHaveLength(1);
+    expect(events.filter((e) => e.kind === 'metrics')).toHaveLength(5);
   });
 
   test('silent attempts are taken away by the database clock, a restarted worker gives back its own', async () => {

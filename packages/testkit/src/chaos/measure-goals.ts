@@ -1,6 +1,6 @@
 /** How long the service takes to be itself again: figures, not verdicts. One installation, one kind of trouble at a time. */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PatientClient } from './client.js';
 import { type Installation, type KeptWorker, openInstallation } from './installation.js';
@@ -14,6 +14,8 @@ export interface GoalsOptions {
   readonly storage: ChaosSurroundings['storage'];
   /** Of each kind of trouble. */
   readonly times: number;
+  /** Numbers of the goals; all when left out. */
+  readonly only?: readonly number[];
   readonly log: (line: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -21,7 +23,7 @@ const wait = (ms: number) => new Promise<void>((over) => setTimeout(over, ms));
 /** Long enough to be hit in its middle. */
 const longSteps = 2_000;
 
-export async function measureGoals({ queue, storage, times, log }: GoalsOptions): Promise<readonly Violation[]> {
+export async function measureGoals({ queue, storage, times, only, log }: GoalsOptions): Promise<readonly Violation[]> {
   const folder = await mkdtemp(join(tmpdir(), 'rowsmith-goals-'));
   const violations: Violation[] = [];
   const onViolation = (violation: Violation): void => {
@@ -35,14 +37,18 @@ export async function measureGoals({ queue, storage, times, log }: GoalsOptions)
   try {
     await jobs.undisturbed();
     const measures = new Measures(installation, client, jobs, times);
-    for (const [goal, measure] of Object.entries({
-      'kill -9 of worker or trainer, to the next attempt': () => measures.kills(),
-      'SIGTERM of a worker, to its end': () => measures.handbacks(),
-      'cancel, to the answer': () => measures.cancels(),
-      'Postgres killed and back, to the first answer of the API': () => measures.database(),
-      'everything started 30 s before Postgres, to the first answer': () => measures.lateDatabase(),
-    }))
-      for (const [what, ms] of Object.entries(await measure())) log({ goal, what, times: ms.length, ...summary(ms) });
+    const all: readonly [number: number, goal: string, measure: () => Promise<Record<string, number[]>>][] = [
+      [2, 'kill -9 of worker or trainer, to the next attempt', () => measures.kills()],
+      [3, 'SIGTERM of a worker, to its end', () => measures.handbacks()],
+      [4, 'cancel, to the answer', () => measures.cancels()],
+      [5, 'Postgres killed and back, to the first answer of the API', () => measures.database()],
+      [7, 'everything started 30 s before Postgres, to the first answer', () => measures.lateDatabase()],
+    ];
+    for (const [number, goal, measure] of all) {
+      if (only !== undefined && !only.includes(number)) continue;
+      for (const [what, ms] of Object.entries(await measure()))
+        log({ number, goal, what, times: ms.length, ...summary(ms), load: loadavg()[0] });
+    }
   } catch (error) {
     onViolation({ rule: 'the measuring comes to its end', found: error instanceof Error ? error.message : String(error) });
   } finally {
