@@ -1,4 +1,4 @@
-/** The manifests of a fleet against Kubernetes' own schemas, and the rights and probes of every pod. */
+/** The manifests of a fleet against Kubernetes' own schemas and KEDA's, and the rights and probes of every pod. */
 import { execFileSync } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -23,6 +23,9 @@ test('every object keeps the schemas, every pod has few rights and is probed', (
 test.each([
   ['api.yaml', 'replicas: 2', 'replicas: two', /api\.yaml Deployment: spec\.replicas/],
   ['worker-cpu.yaml', 'restartPolicy: Never', 'restartPolicies: Never', /worker-cpu\.yaml ScaledJob: .*restartPolicies/],
+  ['worker-cpu.yaml', 'strategy: accurate', 'strategie: accurate', /worker-cpu\.yaml ScaledJob: spec\.scalingStrategy: .*strategie/],
+  ['worker-cpu.yaml', 'targetValue: "1"', 'targetValue: 1', /ScaledJob: spec\.triggers\.0\.metadata\.targetValue/],
+  ['worker-cpu.yaml', 'parameter: token', 'parameters: token', /TriggerAuthentication: spec\.secretTargetRef\.0/],
   ['worker-cuda.yaml', 'drop: [ALL]', 'drop: [NET_RAW]', /worker-cuda\.yaml ScaledJob\/worker: keeps capabilities/],
   ['worker-cpu.yaml', 'path: /readyz', 'path: /ready', /has no readinessProbe/],
   ['worker-cpu.yaml', 'value: "9464"', 'value: "9465"', /ROWSMITH_METRICS_PORT/],

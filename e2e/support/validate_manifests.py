@@ -1,12 +1,15 @@
-"""Kubernetes objects of the folder given: schemas of the version given, strictly, and what every pod of ours must have. Prints what is wrong, a line each."""
+"""Kubernetes objects of the folder given: schemas of the version given and KEDA's, strictly, and what every pod of ours must have. Prints what is wrong, a line each."""
+import json
 import pathlib
 import sys
 
+import jsonschema
 import kubernetes_validate
 import yaml
 
 folder, version = pathlib.Path(sys.argv[1]), sys.argv[2]
 faults: list[str] = []
+keda = json.loads(pathlib.Path(__file__).with_name("keda").joinpath("keda-2.18.1.json").read_text())
 
 
 def fault(where: str, what: str) -> None:
@@ -17,6 +20,14 @@ def schema(where: str, document: dict) -> None:
     try:
         kubernetes_validate.validate(document, version, strict=True)
     except kubernetes_validate.ValidationError as error:
+        fault(where, f"{'.'.join(map(str, error.path))}: {error.message}")
+
+
+def keda_schema(where: str, document: dict) -> None:
+    definition = keda[document["kind"]]
+    if document["apiVersion"] != definition["apiVersion"]:
+        fault(where, f"apiVersion is not {definition['apiVersion']}")
+    for error in jsonschema.Draft7Validator(definition["schema"]).iter_errors(document):
         fault(where, f"{'.'.join(map(str, error.path))}: {error.message}")
 
 
@@ -54,7 +65,8 @@ for path in sorted(folder.glob("*.yaml")):
                 if not (folder / name).exists():
                     fault(where, f"names {name}, which is not there")
         elif kind == "ScaledJob":
-            # KEDA's own schema is not in Kubernetes'; what it makes is a Job.
+            keda_schema(where, document)
+            # What it makes is a Job.
             job = {k: v for k, v in document["spec"]["jobTargetRef"].items()}
             schema(where, {"apiVersion": "batch/v1", "kind": "Job", "metadata": document["metadata"], "spec": job})
             pod(where, job["template"]["spec"], listens=True)
@@ -63,7 +75,7 @@ for path in sorted(folder.glob("*.yaml")):
             if env.get("ROWSMITH_METRICS_PORT") not in ports or env.get("ROWSMITH_METRICS_HOST") != "0.0.0.0":
                 fault(where, "ROWSMITH_METRICS_PORT is not the port that it names, or nobody outside the pod can ask")
         elif kind == "TriggerAuthentication":
-            continue
+            keda_schema(where, document)
         else:
             schema(where, document)
             if kind == "Deployment":
