@@ -17,7 +17,7 @@ interface SchemaShape {
   readonly minLength?: number;
   readonly maxLength?: number;
   readonly pattern?: string;
-  readonly properties?: Readonly<Record<string, unknown>>;
+  readonly properties?: Readonly<Record<string, SchemaShape>>;
 }
 
 /** `/row_sparse/layers/0` becomes `row_sparse.layers[0]`. */
@@ -111,12 +111,32 @@ function faultOf(error: ErrorObject): Fault {
 const takes = (schema: SchemaShape, type: string): boolean =>
   schema.type === type || (schema.anyOf ?? []).some((branch) => takes(branch, type));
 
+/** `type` where every branch is an object that names itself by it, e.g. an integration. */
+const kindsOf = (branches: readonly SchemaShape[]): readonly unknown[] | null => {
+  const kinds = branches.map((branch) => branch.properties?.['type']?.const);
+  return kinds.length > 1 && kinds.every((kind) => kind !== undefined) ? kinds : null;
+};
+const kindOf = (data: unknown): unknown => (typeof data === 'object' && data !== null && 'type' in data ? data.type : undefined);
+
+/** The one fault of a union of kinds whose `type` is none of them; null for every other union. */
+function kindFault({ parentSchema, data, instancePath }: ErrorObject): Fault | null {
+  const kinds = kindsOf(((parentSchema ?? {}) as SchemaShape).anyOf ?? []);
+  if (kinds === null || typeof data !== 'object' || data === null || Array.isArray(data)) return null;
+  const param = pathOf(instancePath, 'type');
+  if (!('type' in data)) return { param, code: 'missing_required_parameter', message: `Missing required parameter: '${param}'.` };
+  if (kinds.includes(data.type)) return null;
+  const expected = `one of ${kinds.map((kind) => JSON.stringify(kind)).join(', ')}`;
+  return { param, code: 'invalid_value', message: `Invalid value for '${param}': expected ${expected}.` };
+}
+
 /**
- * The branch of a union that was meant, so that the fault inside it can be told: X of `X or null`, the only one that takes an array or an object when one was
- * given; -1 when it is not known.
+ * The branch of a union that was meant, so that the fault inside it can be told: the one whose `type` was given, X of `X or null`, the only one that takes an
+ * array or an object when one was given; -1 when it is not known.
  */
 function meantBranch({ parentSchema, data }: ErrorObject): number {
   const branches = ((parentSchema ?? {}) as SchemaShape).anyOf ?? [];
+  const kinds = kindsOf(branches);
+  if (kinds !== null) return kinds.indexOf(kindOf(data));
   if (typeof data === 'object' && data !== null) {
     const type = Array.isArray(data) ? 'array' : 'object';
     const taking = branches.flatMap((branch, i) => (takes(branch, type) ? [i] : []));
@@ -127,22 +147,38 @@ function meantBranch({ parentSchema, data }: ErrorObject): number {
     : -1;
 }
 
+/** Of this very value: items of a list share the schema's path. */
+const isWithin = (error: ErrorObject, union: ErrorObject) =>
+  error.schemaPath.startsWith(`${union.schemaPath}/`) && `${error.instancePath}/`.startsWith(`${union.instancePath}/`);
+
 /** Misspelt names first, since a missing field is often its twin. Faults inside the branches of a failed union are told by the union's own line. */
 export function faultsOf(errors: readonly ErrorObject[]): readonly Fault[] {
   const unions = errors.filter((e) => e.keyword === 'anyOf');
+  const inOtherKind = (error: ErrorObject) =>
+    unions.some((union) => {
+      if (!isWithin(error, union)) return false;
+      const meant = meantBranch(union);
+      const named = kindsOf(((union.parentSchema ?? {}) as SchemaShape).anyOf ?? []) !== null;
+      return named && !error.schemaPath.startsWith(`${union.schemaPath}/${meant}/`);
+    });
   const told = errors.filter((error) => {
+    if (inOtherKind(error)) return false;
     if (error.keyword === 'anyOf') {
-      const misspeltInside = errors.some((e) => e.keyword === 'additionalProperties' && e.instancePath.startsWith(error.instancePath));
+      const misspeltInside = errors.some(
+        (e) => e.keyword === 'additionalProperties' && e.instancePath.startsWith(error.instancePath) && !inOtherKind(e),
+      );
       return !misspeltInside && meantBranch(error) < 0;
     }
     if (error.keyword === 'additionalProperties') return true;
     if (error.propertyName !== undefined) return false;
     return unions.every((union) => {
-      if (!error.schemaPath.startsWith(`${union.schemaPath}/`)) return true;
+      if (!isWithin(error, union)) return true;
       const meant = meantBranch(union);
       return meant >= 0 && error.schemaPath.startsWith(`${union.schemaPath}/${meant}/`);
     });
   });
-  const faults = told.map(faultOf);
-  return [...faults.filter((f) => f.code === 'unknown_parameter'), ...faults.filter((f) => f.code !== 'unknown_parameter')];
+  const faults = told.map((error) => (error.keyword === 'anyOf' ? kindFault(error) : null) ?? faultOf(error));
+  // Two rules of one field (a length and a pattern) say the same sentence.
+  const different = faults.filter(({ message }, i) => faults.findIndex((other) => other.message === message) === i);
+  return [...different.filter((f) => f.code === 'unknown_parameter'), ...different.filter((f) => f.code !== 'unknown_parameter')];
 }

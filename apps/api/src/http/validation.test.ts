@@ -6,6 +6,8 @@ import { validationError } from './validation.js';
 
 const validate = new Ajv({ allErrors: true, verbose: true, strict: false }).compile(CreateJobBody);
 const minimal = { model: 'm', training_file: 'file-1' };
+// Told once, though it breaks two rules.
+const suffixMessage = "Invalid value for 'suffix': expected a string of 1 to 64 characters that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$.";
 function faultOf(body: unknown) {
   expect(validate(body)).toBe(false);
   const { message, code, param } = validationError(validate.errors ?? []);
@@ -73,12 +75,53 @@ test.each([
     'row_sparse.rows.ratio',
     "Invalid value for 'row_sparse.rows.ratio': expected a number > 0 and <= 1.",
   ],
+  [{ ...minimal, suffix: '' }, 'invalid_value', 'suffix', suffixMessage],
+  [
+    { ...minimal, integrations: [{ type: 'wandb', wandb: {} }] },
+    'missing_required_parameter',
+    'integrations[0].wandb.project',
+    "Missing required parameter: 'integrations[0].wandb.project'.",
+  ],
+  [
+    { ...minimal, integrations: [{ type: 'mlflow' }] },
+    'missing_required_parameter',
+    'integrations[0].mlflow',
+    "Missing required parameter: 'integrations[0].mlflow'.",
+  ],
+  [
+    { ...minimal, integrations: [{ type: 'comet', comet: {} }] },
+    'invalid_value',
+    'integrations[0].type',
+    'Invalid value for \'integrations[0].type\': expected one of "wandb", "mlflow".',
+  ],
+  [
+    { ...minimal, integrations: [{}] },
+    'missing_required_parameter',
+    'integrations[0].type',
+    "Missing required parameter: 'integrations[0].type'.",
+  ],
+  [
+    { ...minimal, integrations: [{ type: 'wandb', wandb: { project: 'x', team: 'y' } }] },
+    'unknown_parameter',
+    'integrations[0].wandb.team',
+    "Unknown parameter: 'integrations[0].wandb.team'.",
+  ],
 ])('%j', (body, code, param, message) => {
   expect(faultOf(body)).toEqual({ code, param, message });
 });
 
 test('several faults are told at once, misspelt names first', () => {
   expect(faultOf({ modle: 'm', training_file: 'x' }).message).toBe("Unknown parameter: 'modle'. Missing required parameter: 'model'.");
+});
+
+test('items of different kinds are each told by their own', () => {
+  const integrations = [
+    { type: 'mlflow', mlflow: {} },
+    { type: 'wandb', wandb: {} },
+  ];
+  expect(faultOf({ ...minimal, integrations }).message).toBe(
+    "Missing required parameter: 'integrations[0].mlflow.experiment'. Missing required parameter: 'integrations[1].wandb.project'.",
+  );
 });
 
 test('a body that is no object', () => {

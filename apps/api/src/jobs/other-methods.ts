@@ -2,7 +2,10 @@
 import type { FastifyInstance } from 'fastify';
 import { badRequest } from '../http/api-error.js';
 
-const others = ['dpo', 'reinforcement'];
+const instead: Readonly<Record<string, string>> = {
+  dpo: 'Train on the preferred answers with {"type": "supervised"}.',
+  reinforcement: 'There are no graders; train on answers that you chose with {"type": "supervised"}.',
+};
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null;
 
 export function refuseOtherMethods(app: FastifyInstance): void {
@@ -12,8 +15,9 @@ export function refuseOtherMethods(app: FastifyInstance): void {
     const { body } = request;
     const method = isObject(body) ? body['method'] : undefined;
     const type = isObject(method) ? method['type'] : undefined;
-    if (typeof type !== 'string' || !others.includes(type)) return;
-    const message = `The method '${type}' is not offered here: only supervised fine-tuning is. Train on the preferred answers with {"type": "supervised"}.`;
+    const advice = typeof type === 'string' && Object.hasOwn(instead, type) ? instead[type] : undefined;
+    if (advice === undefined) return;
+    const message = `The method '${String(type)}' is not offered here: only supervised fine-tuning is. ${advice}`;
     throw badRequest(message, 'unsupported_method', 'method.type');
   });
 }
