@@ -1,5 +1,4 @@
 /** The HTTP side of the service: one Fastify instance over the ports. It owns no connection; whoever made the deps closes them. */
-import cors from '@fastify/cors';
 import helmet from '@fastify/helmet';
 import multipart from '@fastify/multipart';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
@@ -24,10 +23,12 @@ import { type HealthDeps, healthRoutes } from './health/health-routes.js';
 import { unavailable } from './http/api-error.js';
 import { keepAuditLog } from './http/audit-log.js';
 import { requireApiKey } from './http/auth.js';
+import { allowOrigins } from './http/browsers.js';
 import { answerClientError } from './http/client-error.js';
 import { sendFailure, useErrorHandler } from './http/error-handler.js';
 import { KnownKeys } from './http/known-keys.js';
 import { describeApi, requestBodies } from './http/openapi.js';
+import { refuseOtherProjects } from './http/project-header.js';
 import { makeRateLimiter } from './http/rate-limit.js';
 import { echoRequestId, requestId } from './http/request-id.js';
 import { traceRequests } from './http/request-traces.js';
@@ -143,7 +144,7 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
 
   // Whether there is TLS is known to the proxy in front, not to us: neither HSTS nor an upgrade to https may come from here.
   await app.register(helmet, { strictTransportSecurity: false, contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } } });
-  if (options.corsOrigins && options.corsOrigins.length > 0) await app.register(cors, { origin: [...options.corsOrigins] });
+  await allowOrigins(app, options.corsOrigins ?? []);
   await app.register(underPressure, {
     maxEventLoopDelay: maxEventLoopDelayMs,
     pressureHandler: (request, _reply, _type, delayMs) => {
@@ -153,6 +154,7 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
   });
   const known = new KnownKeys(deps.keys, deps.projects);
   requireApiKey(app, known.keys, options.pepper, await makeRateLimiter(app, options.requestsPerMinute ?? defaults.requestsPerMinute));
+  refuseOtherProjects(app, known.projects);
   keepAuditLog(app, deps.audit);
   await app.register(multipart);
   await describeApi(app, options.version);

@@ -92,13 +92,20 @@ test('zero is a value, "auto" and null are not', () => {
   expect(resolveJob({ ...body, seed: null }, facts)).toMatchObject({ seed: 77 });
 });
 
-test('the newer form of hyperparameters wins; large files get fewer epochs; few examples a smaller batch', () => {
-  const both: CreateJobBody = {
+test('both forms of hyperparameters count, and may not contradict each other', () => {
+  const both = (n_epochs: 'auto' | number): CreateJobBody => ({
     ...body,
-    hyperparameters: { n_epochs: 9, batch_size: 2 },
+    hyperparameters: { n_epochs, batch_size: 2 },
     method: { type: 'supervised', supervised: { hyperparameters: { n_epochs: 5 } } },
-  };
-  expect(resolveJob(both, facts)).toMatchObject({ hyperparameters: { n_epochs: 5, batch_size: 2 } });
+  });
+  for (const same of ['auto', 5] as const)
+    expect(resolveJob(both(same), facts)).toMatchObject({ hyperparameters: { n_epochs: 5, batch_size: 2 } });
+  expect(resolveJob(both(9), facts)).toMatchObject({
+    fault: { param: 'hyperparameters.n_epochs', message: expect.stringMatching(/is 9 and 'method.+' is 5/) },
+  });
+});
+
+test('large files get fewer epochs; few examples a smaller batch', () => {
   expect(resolveJob(body, { ...facts, trainingExamples: 6_000 })).toMatchObject({ hyperparameters: { n_epochs: 1 } });
   expect(resolveJob(body, { ...facts, trainingExamples: 3, validationExamples: null })).toMatchObject({
     hyperparameters: { batch_size: 3 },

@@ -60,7 +60,7 @@ const autoExamplesSeen = 10_000;
 const autoMaxSeqLength = 1024;
 
 function hyperparametersOf(body: CreateJobBody, examples: number, encoder: boolean): Hyperparameters {
-  // The top-level object is OpenAI's older form; `method` wins where both are given.
+  // The top-level object is OpenAI's older form.
   const asked = { ...body.hyperparameters, ...body.method?.supervised?.hyperparameters };
   const fewer = Math.min(3, Math.max(1, Math.floor(autoExamplesSeen / Math.max(1, examples))));
   const auto = encoder ? encoderHyperparameters(examples) : { n_epochs: fewer, batch_size: Math.max(1, Math.min(4, examples)) };
@@ -69,6 +69,18 @@ function hyperparametersOf(body: CreateJobBody, examples: number, encoder: boole
     batch_size: given(asked.batch_size) ?? auto.batch_size,
     learning_rate_multiplier: given(asked.learning_rate_multiplier) ?? 1,
   };
+}
+
+/** Neither place may say something that is then dropped. */
+function hyperparametersFault({ hyperparameters: old, method }: CreateJobBody): JobFault | null {
+  const named = method?.supervised?.hyperparameters;
+  for (const name of ['n_epochs', 'batch_size', 'learning_rate_multiplier'] as const) {
+    const [before, now] = [given(old?.[name]), given(named?.[name])];
+    if (before === undefined || now === undefined || before === now) continue;
+    const param = `hyperparameters.${name}`;
+    return { param, message: `'${param}' is ${before} and 'method.supervised.${param}' is ${now}; give one of them.` };
+  }
+  return null;
 }
 
 /** Optimiser steps of a job; the last step of an epoch takes what is left; `max_steps` above 0 wins over the epochs. Equals the engine's own plan. */
@@ -138,6 +150,7 @@ export function resolveJob(body: CreateJobBody, facts: JobFacts): ResolvedJob | 
     sample_max_tokens: given(asked.sample_max_tokens) ?? 64,
   };
   const fault =
+    hyperparametersFault(body) ??
     reuseFault(request, facts) ??
     encoderFault(request, rowSparse, facts) ??
     faultOf(rowSparse, facts) ??
