@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { loadTensorFlow } from '@rowsmith/native';
+import { loadBinding } from '@rowsmith/native';
 import { kernelsBuild } from './build-key.js';
 
 /** The fused operators that a loaded build registers with TensorFlow; each has a stock-operator twin in the engine. */
@@ -39,7 +39,7 @@ async function load(env: Readonly<Record<string, string | undefined>>): Promise<
   if (env['ROWSMITH_KERNELS'] === 'off') return { loaded: false, reason: 'switched off by ROWSMITH_KERNELS=off' };
   const { path } = kernelsBuild();
   if (!existsSync(path)) return { loaded: false, reason: 'not built for this processor; `npm run setup` builds them' };
-  await loadTensorFlow();
+  loadBinding();
   try {
     process.dlopen({ exports: {} }, path);
     return { loaded: true, path };

@@ -1,5 +1,5 @@
 /** Test support: calls a fused operator on host arrays and reads all outputs back. */
-import { loadTensorFlow } from '@rowsmith/native';
+import { loadBinding } from '@rowsmith/native';
 import { loadKernels } from './load-kernels.js';
 
 interface RawTensor {
@@ -56,10 +56,9 @@ const integers = new Set([
 ]);
 
 export async function openOpCaller(): Promise<OpCaller> {
-  const tf = await loadTensorFlow();
   const kernels = await loadKernels();
   if (!kernels.loaded) throw new Error(`fused operators: ${kernels.reason}`);
-  const binding = (tf.backend() as unknown as { binding: RawBinding }).binding;
+  const binding = loadBinding() as RawBinding;
   return {
     binding,
     handles: () => binding.getNumOfTensors(),

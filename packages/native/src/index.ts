@@ -3,6 +3,7 @@ export { type EnsureNativeOptions, ensureNative, type NativeParts } from './ensu
 export { threadCount, trainerEnvironment } from './environment.js';
 export { NativeError, type NativeErrorCode } from './errors.js';
 export { fetchWheel } from './fetch-wheel.js';
+export { loadBinding } from './load-binding.js';
 export { loadTensorFlow, type TensorFlow } from './load-tensorflow.js';
 export { type DeviceProbe, type Gpu, probeDevice } from './probe-device.js';
 export type { NativeProgress, OnProgress } from './progress.js';

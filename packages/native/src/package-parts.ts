@@ -6,7 +6,7 @@ import { libraryNames } from './tensorflow-library.js';
 import { sha256OfFile } from './verified-folder.js';
 
 /** What tfjs-node-gpu needs inside its own folder, relative to it. */
-const addonPath = join('lib', 'napi-v8', addonName);
+export const addonPath = join('lib', 'napi-v8', addonName);
 const libraryPath = (name: string) => join('deps', 'lib', name);
 
 /**

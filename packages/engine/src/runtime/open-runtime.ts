@@ -1,4 +1,4 @@
-import { loadTensorFlow } from '@rowsmith/native';
+import { loadBinding } from '@rowsmith/native';
 import { EngineError } from '../errors.js';
 import type { TensorFlowBinding } from './binding.js';
 import { Runtime } from './runtime.js';
@@ -12,12 +12,11 @@ export function openRuntime(): Promise<Runtime> {
 }
 
 async function open(): Promise<Runtime> {
-  const tf = await loadTensorFlow();
-  const backend: unknown = tf.backend();
-  if (!hasBinding(backend)) throw new EngineError('infra', 'tensorflow', 'the active tfjs backend has no native binding');
-  return new Runtime(backend.binding);
+  const binding = loadBinding();
+  if (!isBinding(binding)) throw new EngineError('infra', 'tensorflow', 'the native addon has no operators');
+  return new Runtime(binding);
 }
 
-function hasBinding(backend: unknown): backend is { readonly binding: TensorFlowBinding } {
-  return typeof backend === 'object' && backend !== null && 'binding' in backend && typeof backend.binding === 'object';
+function isBinding(binding: unknown): binding is TensorFlowBinding {
+  return typeof binding === 'object' && binding !== null && 'executeOp' in binding;
 }
