@@ -11,18 +11,18 @@ import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSyn
 import { loadavg, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { openPackedModel } from '@rowsmith/hf';
 import { cacheFolder, threadCount, trainerEnvironment } from '@rowsmith/native';
 import { pythonWith } from '@rowsmith/testkit';
 import { measureMachine } from './compare/machine.mjs';
 import { table } from './compare/table.mjs';
 import { examplesOf, onceOnly, shapeOf, works } from './compare/works.mjs';
+import { commandLine } from '../scripts/command-line.mjs';
 
 /** No measurement takes a third of it on a quiet machine of two cores. */
 const maxRunMs = 300_000;
 const here = dirname(fileURLToPath(import.meta.url));
-const { values } = parseArgs({
+const { values } = commandLine(import.meta.url, {
   options: {
     quick: { type: 'boolean', default: false },
     fresh: { type: 'boolean', default: false },

@@ -6,11 +6,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { openEngine, philox } from '@rowsmith/engine';
+import { commandLine } from '../scripts/command-line.mjs';
 
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
+const { positionals, values } = commandLine(import.meta.url, {
+  names: ['<model folder>'],
   options: {
     batch: { type: 'string', default: '4' },
     length: { type: 'string', default: '256' },
@@ -22,7 +22,6 @@ const { positionals, values } = parseArgs({
   },
 });
 const [folder] = positionals;
-if (!folder) throw new Error('name the folder of a packed model');
 const [size, length, rows, steps] = [values.batch, values.length, values.rows, values.steps].map(Number);
 
 // The kernels package looks at this when it loads.

@@ -7,18 +7,18 @@
  * Needs `npm run build` and `npm run setup`.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { exportPeft } from '@rowsmith/adapter';
 import { resolveJob } from '@rowsmith/core';
 import { estimateMemory, openEngine, planRows, quantizationOf, rowTensors, train } from '@rowsmith/engine';
 import { openPackedModel } from '@rowsmith/hf';
 import { timedPhases } from './compare/timed-phases.mjs';
+import { commandLine } from '../scripts/command-line.mjs';
 
 const began = performance.now() - process.uptime() * 1000;
 const since = () => (performance.now() - began) / 1000;
 const start = { modules: since() };
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
+const { positionals, values, wrongUse } = commandLine(import.meta.url, {
+  names: ['<model folder>'],
   options: {
     batch: { type: 'string', default: '4' },
     rows: { type: 'string', default: '32' },
@@ -33,7 +33,7 @@ const { positionals, values } = parseArgs({
   },
 });
 const [folder] = positionals;
-if (!folder || !values.examples) throw new Error('usage: engine-train.mjs <model folder> --examples FILE');
+if (!values.examples) wrongUse('--examples is missing');
 const [batch, rows, steps, warmup] = [values.batch, values.rows, values.steps, values.warmup].map(Number);
 
 const whole = await openPackedModel(folder);

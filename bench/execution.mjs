@@ -7,11 +7,11 @@
 import { readFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { openEngine, philox } from '@rowsmith/engine';
+import { commandLine } from '../scripts/command-line.mjs';
 
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
+const { positionals, values } = commandLine(import.meta.url, {
+  names: ['<model folder>'],
   options: {
     batch: { type: 'string', default: '4' },
     length: { type: 'string', default: '256' },
@@ -21,7 +21,6 @@ const { positionals, values } = parseArgs({
   },
 });
 const [folder] = positionals;
-if (!folder) throw new Error('name the folder of a packed model');
 const [size, length, rows, rounds] = [values.batch, values.length, values.rows, values.rounds].map(Number);
 
 const index = JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8'));

@@ -10,14 +10,14 @@ import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSyn
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { openPackedModel } from '@rowsmith/hf';
 import { cacheFolder, threadCount, trainerEnvironment } from '@rowsmith/native';
 import { pythonWith } from '@rowsmith/testkit';
 import { flopsPerToken } from './compare/arithmetic.mjs';
+import { commandLine } from '../scripts/command-line.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const { values } = parseArgs({
+const { values } = commandLine(import.meta.url, {
   options: {
     out: { type: 'string', default: join(here, 'results', 'growth') },
     minutes: { type: 'string', default: '10' },

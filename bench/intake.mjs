@@ -6,10 +6,10 @@
 import { writeFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
 import { Readable } from 'node:stream';
-import { parseArgs } from 'node:util';
 import { residentMiB, startService, watchMemory } from './load/service.mjs';
+import { commandLine } from '../scripts/command-line.mjs';
 
-const { values } = parseArgs({ options: { gigabytes: { type: 'string', default: '2' }, out: { type: 'string' } } });
+const { values } = commandLine(import.meta.url, { options: { gigabytes: { type: 'string', default: '2' }, out: { type: 'string' } } });
 const total = Math.floor(Number(values.gigabytes) * 1e9);
 const say = (line) => process.stderr.write(`${line}\n`);
 

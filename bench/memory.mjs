@@ -11,7 +11,9 @@ import { promisify } from 'node:util';
 import { estimateMemory } from '@rowsmith/engine';
 import { trainerEnvironment } from '@rowsmith/native';
 import { addTinyModel } from '@rowsmith/testkit';
+import { commandLine } from '../scripts/command-line.mjs';
 
+const { positionals } = commandLine(import.meta.url, { more: true });
 const child = new URL('./memory-child.mjs', import.meta.url).pathname;
 const mib = (bytes) => Math.round(bytes / 2 ** 20);
 /** What else decides how the base is held. */
@@ -97,7 +99,7 @@ const store = await mkdtemp(join(tmpdir(), 'rowsmith-memory-'));
 try {
   await addTinyModel(store);
   for (const memory of ['fast', 'low']) await compare(join(store, 'tiny'), 'tiny', 4, 64, 4, memory);
-  for (const folder of process.argv.slice(2)) {
+  for (const folder of positionals) {
     const name = folder.split('/').at(-1);
     for (const [batch, length, rows] of [
       [4, 256, 32],

@@ -8,12 +8,12 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { openEngine, planRows, quantizationOf, train } from '@rowsmith/engine';
 import { loadTokenizer, openPackedModel } from '@rowsmith/hf';
+import { commandLine } from '../scripts/command-line.mjs';
 
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
+const { positionals, values } = commandLine(import.meta.url, {
+  names: ['<model folder>', '<text file>'],
   options: {
     batch: { type: 'string', default: '1' },
     length: { type: 'string', default: '256' },
@@ -24,7 +24,6 @@ const { positionals, values } = parseArgs({
   },
 });
 const [folder, textFile] = positionals;
-if (!folder || !textFile) throw new Error('name the folder of a packed model and a text file');
 const [batch, length, rows, steps, rounds] = [values.batch, values.length, values.rows, values.steps, values.rounds].map(Number);
 
 const kinds = {

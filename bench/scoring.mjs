@@ -6,14 +6,14 @@
  */
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { resolveJob } from '@rowsmith/core';
 import { openEngine, philox, planRows, rowTensors, scoreChannels, train } from '@rowsmith/engine';
 import { openPackedModel } from '@rowsmith/hf';
 import { cacheFolder } from '@rowsmith/native';
 import { flopsPerToken, layerShapes } from './compare/arithmetic.mjs';
+import { commandLine } from '../scripts/command-line.mjs';
 
-const { values } = parseArgs({
+const { values } = commandLine(import.meta.url, {
   options: {
     rounds: { type: 'string', default: '3' },
     batches: { type: 'string', default: '4' },

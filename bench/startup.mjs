@@ -10,13 +10,13 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { resolveJob } from '@rowsmith/core';
 import { openPackedModel } from '@rowsmith/hf';
 import { cacheFolder, threadCount, trainerEnvironment } from '@rowsmith/native';
 import { FsObjectStore } from '@rowsmith/storage';
+import { commandLine } from '../scripts/command-line.mjs';
 
-const { values } = parseArgs({
+const { values } = commandLine(import.meta.url, {
   options: {
     rounds: { type: 'string', default: '5' },
     batch: { type: 'string', default: '4' },

@@ -3,13 +3,12 @@
  * [--faketime /path/libfaketime.so.1]: breaks a whole installation in every way it knows while jobs run, then judges every job.
  * One JSON line a fault; exit code 1 and the first broken rule when one was broken. Needs the built programs (npx tsc -b).
  */
-import { parseArgs } from 'node:util';
-import { installedFakeTime, runChaos } from '@rowsmith/testkit';
+import { commandLine } from './command-line.mjs';
 
-const { values } = parseArgs({
+const { values, wrongUse } = commandLine(import.meta.url, {
   options: {
-    queue: { type: 'string', default: 'postgres' },
-    storage: { type: 'string', default: 'fs' },
+    queue: { type: 'string', default: 'postgres', oneOf: ['redis', 'postgres'] },
+    storage: { type: 'string', default: 'fs', oneOf: ['fs', 's3'] },
     faults: { type: 'string', default: '150' },
     seed: { type: 'string', default: '1' },
     workers: { type: 'string', default: '2' },
@@ -24,11 +23,9 @@ const { values } = parseArgs({
 });
 const whole = (name) => {
   const value = Number(values[name]);
-  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--${name} must be a whole number above 0, not "${values[name]}"`);
+  if (!Number.isSafeInteger(value) || value < 1) wrongUse(`--${name} must be a whole number above 0, not '${values[name]}'`);
   return value;
 };
-if (!['redis', 'postgres'].includes(values.queue)) throw new Error('--queue must be redis or postgres');
-if (!['fs', 's3'].includes(values.storage)) throw new Error('--storage must be fs or s3');
 
 const line = (fields) => process.stdout.write(`${JSON.stringify(fields)}\n`);
 const report = await runChaos({

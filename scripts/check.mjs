@@ -2,14 +2,16 @@
  * npm run check: set-up (which compiles, so types), format, lint, import rules, dead code, then all tests.
  * `--no-tests` leaves the tests out. All checks run even if one fails, so that one run shows everything.
  */
+import { commandLine } from './command-line.mjs';
 import { requireNode } from './setup/node-version.mjs';
 
 requireNode();
+const { values } = commandLine(import.meta.url, { options: { 'no-tests': { type: 'boolean', default: false } } });
 const { setUpOrExit } = await import('./setup/run-setup.mjs');
 const { runTool, tool } = await import('./setup/run-tool.mjs');
 const { runTests } = await import('./setup/run-tests.mjs');
 const { seconds } = await import('./setup/terminal.mjs');
-const withTests = !process.argv.includes('--no-tests');
+const withTests = !values['no-tests'];
 
 const checks = [
   ['format', [tool('@biomejs/biome/bin/biome'), 'format', '.']],

@@ -2,11 +2,11 @@
  * npm run fuzz -- [--examples 50] [--seconds 600] [--seed 1] [--paths REGEX]: schemathesis against a running server over its own OpenAPI document, every route
  * of it. Fails on any 5xx, any status, content type or body that the document does not declare. Installs schemathesis into the cache on first use.
  */
-import { parseArgs } from 'node:util';
 import { fuzz, fuzzPython } from '../apps/api/dist/testing/fuzz.js';
 import { openTestApi } from '../apps/api/dist/testing/test-api.js';
+import { commandLine } from './command-line.mjs';
 
-const { values } = parseArgs({
+const { values } = commandLine(import.meta.url, {
   options: {
     examples: { type: 'string', default: '50' },
     seconds: { type: 'string', default: '600' },

@@ -5,13 +5,12 @@
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { commandLine } from './command-line.mjs';
 import { root } from './setup/paths.mjs';
 
-const [names, target] = process.argv.slice(2);
-if (!names || !target) {
-  process.stderr.write('Usage: node scripts/image-modules.mjs <app>[,<app>...] <folder>\n');
-  process.exit(2);
-}
+const {
+  positionals: [names, target],
+} = commandLine(import.meta.url, { names: ['<app>[,<app>...]', '<folder>'] });
 
 const readManifest = (folder) => JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
 

@@ -6,14 +6,14 @@
 import { createReadStream, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { resolveJob } from '@rowsmith/core';
 import { encodeDataset } from '@rowsmith/data';
 import { openEngine, planRows, quantizationOf, train } from '@rowsmith/engine';
 import { loadChatTemplate, loadTokenizer, openPackedModel } from '@rowsmith/hf';
+import { commandLine } from '../../scripts/command-line.mjs';
 
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
+const { positionals, values } = commandLine(import.meta.url, {
+  names: ['<model folder>', '<output.json>'],
   options: {
     option: { type: 'string', multiple: true, default: [] },
     steps: { type: 'string', default: '50' },
@@ -23,7 +23,6 @@ const { positionals, values } = parseArgs({
   },
 });
 const [folder, output] = positionals;
-if (!folder || !output) throw new Error('usage: engine-losses.mjs <model folder> <output.json>');
 
 const packed = await openPackedModel(folder);
 const { config } = packed.index;

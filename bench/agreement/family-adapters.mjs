@@ -9,17 +9,17 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { encodeRows, exportPeft, rowsFileName } from '@rowsmith/adapter';
 import { resolveJob } from '@rowsmith/core';
 import { openEngine, planRows, rowTensors, train } from '@rowsmith/engine';
 import { addImported, importFolder, openPackedModel } from '@rowsmith/hf';
 import { placementsOf } from '../../apps/trainer/dist/fused-modules.js';
+import { commandLine } from '../../scripts/command-line.mjs';
 
-const { values } = parseArgs({
+const { values, wrongUse } = commandLine(import.meta.url, {
   options: { python: { type: 'string' }, only: { type: 'string' }, channels: { type: 'string', default: 'out' } },
 });
-if (!values.python) throw new Error('name the interpreter: --python');
+if (!values.python) wrongUse('--python is missing');
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const families = join(root, 'packages', 'engine', 'fixtures', 'families');
 const work = mkdtempSync(join(tmpdir(), 'rowsmith-families-'));

@@ -3,10 +3,14 @@
  *   node bench/machine/products.mjs <shapes: JSON list of [out, in, how many]> <tokens> [f32|bf16]
  */
 import { openEngine } from '@rowsmith/engine';
+import { commandLine } from '../../scripts/command-line.mjs';
 
-const shapes = JSON.parse(process.argv[2]);
-const tokens = Number(process.argv[3]);
-const { ops } = await openEngine({ precision: process.argv[4] ?? 'f32' });
+const { positionals, wrongUse } = commandLine(import.meta.url, { names: ['<shapes>', '<tokens>'], more: true });
+const [shapesText, tokensText, precision = 'f32'] = positionals;
+if (!shapesText.startsWith('[')) wrongUse('<shapes> must be a JSON list');
+const shapes = JSON.parse(shapesText);
+const tokens = Number(tokensText);
+const { ops } = await openEngine({ precision: precision });
 const { runtime } = ops;
 const transposed = [{ name: 'transpose_b', type: 3, value: true }];
 const products = {
