@@ -38,20 +38,35 @@ export async function startService(env = {}) {
     pids,
     dataDir,
     async json(path, init = {}) {
-      const answer = await fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${key}`, ...init.headers } });
+      const headers = { authorization: `Bearer ${key}`, ...init.headers };
+      const answer = await fetch(`${url}${path}`, { signal: AbortSignal.timeout(60_000), ...init, headers });
       const body = await answer.json();
       if (!answer.ok) throw new Error(`${init.method ?? 'GET'} ${path}: ${answer.status} ${JSON.stringify(body)}`);
       return body;
+    },
+    async text(path) {
+      return (await fetch(`${url}${path}`, { signal: AbortSignal.timeout(60_000), headers: { authorization: `Bearer ${key}` } })).text();
     },
     post(path, body) {
       return this.json(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
     },
     async stop() {
       child.kill('SIGINT');
+      const gone = await Promise.race([ended.then(() => true), new Promise((late) => setTimeout(late, 30_000, false).unref())]);
+      // Only what this started: its own process and those that it named.
+      if (!gone) for (const pid of [...Object.values(pids), child.pid]) killed(pid);
       await ended;
       await clean();
     },
   };
+}
+
+function killed(pid) {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It is gone.
+  }
 }
 
 /** Resident memory of a process in MiB (Linux). */
@@ -82,7 +97,7 @@ async function statOf(pid) {
   return text === null ? null : text.slice(text.lastIndexOf(')') + 2).split(' ');
 }
 
-/** Processor time so far of the API and of Postgres with all its backends, in milliseconds: unlike times of answers it does not depend on who else is busy. */
+/** Processor time so far of the API (of it in the kernel: apiSystem), of Postgres with all its backends and of the driver, in milliseconds: unlike times of answers it does not depend on who else is busy. */
 export async function processorMs({ pids, dataDir }) {
   const ticks = async (pid) => {
     const stat = await statOf(pid);
@@ -93,7 +108,18 @@ export async function processorMs({ pids, dataDir }) {
   };
   const postmaster = (await readFile(join(dataDir, 'postgres/postmaster.pid'), 'utf8')).split('\n')[0];
   let postgres = await ticks(postmaster);
+  let backends = 0;
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name)))
-    if ((await statOf(pid))?.[1] === postmaster) postgres += await ticks(pid);
-  return { api: await ticks(pids.api), postgres };
+    if ((await statOf(pid))?.[1] === postmaster) {
+      postgres += await ticks(pid);
+      backends += 1;
+    }
+  const { user, system } = process.cpuUsage();
+  return {
+    api: await ticks(pids.api),
+    apiSystem: 10 * Number((await statOf(pids.api))?.[12] ?? 0),
+    postgres,
+    backends,
+    driver: (user + system) / 1_000,
+  };
 }

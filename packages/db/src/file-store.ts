@@ -20,7 +20,12 @@ export async function insertFile(tx: Transaction, file: NewFile, upload?: string
   return fileRecord(await tx.file.findUniqueOrThrow({ where: { id }, omit }));
 }
 
-export function createFileStore({ prisma }: Database): FileStore {
+const selectFile = `
+  SELECT id, project_id AS "projectId", filename, CASE purpose WHEN 'fine-tune' THEN 'fine_tune' ELSE 'fine_tune_results' END AS purpose, bytes, sha256, key, examples,
+         bad_lines AS "badLines", shape, created_at AS "createdAt", expires_at AS "expiresAt"
+  FROM file WHERE project_id = $1 AND id = $2`;
+
+export function createFileStore({ prisma, rows }: Database): FileStore {
   return {
     insert: (file) => prisma.$transaction((tx) => insertFile(tx, file)),
     async findings(projectId, id) {
@@ -28,8 +33,8 @@ export function createFileStore({ prisma }: Database): FileStore {
       return (row?.report ?? null) as FileFindings | null;
     },
     async get(projectId, id) {
-      const row = await prisma.file.findFirst({ where: { projectId, id }, omit });
-      return row && fileRecord(row);
+      const [row] = await rows<Parameters<typeof fileRecord>[0]>({ text: selectFile, values: [projectId, id] });
+      return row === undefined ? null : fileRecord(row);
     },
     async list(projectId, { purpose, ...page }) {
       const where = { projectId, ...(purpose ? { purpose: filePurposeColumn[purpose] } : {}) };

@@ -1,21 +1,18 @@
 import type { CreateJobBody } from '@rowsmith/contracts';
 import type { JobStore, TrainingSpeed } from '@rowsmith/core';
 import { currentTraceparent } from '@rowsmith/telemetry';
-import { appendEvents } from './append-events.js';
 import type { Database, Transaction } from './database.js';
-import type { Prisma } from './generated/client.js';
 import { dropOldKeys, replayed } from './idempotency.js';
+import { insertJob } from './insert-job.js';
 import { pageOf } from './page.js';
 import { createPauseStore } from './pause-store.js';
-import { requireRoomForJob } from './quota.js';
-import { checkpointRecord, jobRecord, metricPoint, storedEvent } from './records.js';
+import { polledReads } from './polled-reads.js';
+import { hasJobQuota, requireRoomForJob } from './quota.js';
+import { checkpointRecord, type JobRow, jobRecord } from './records.js';
 import { requestCancel } from './request-cancel.js';
 
 /** Jobs that an estimate goes by: enough to see a spread, few enough to be of today's machines. */
 const mostMeasured = 20;
-
-/** The ports' types are JSON, which their readonly marks hide from Prisma's. */
-const json = (value: object) => value as Prisma.InputJsonObject;
 
 /** Thrown to roll back what the transaction already wrote (the idempotency key). */
 class FileGone extends Error {}
@@ -23,12 +20,17 @@ class FileGone extends Error {}
 /** Jobs as the API sees them; see the port for the meaning of every method. */
 export function createJobStore(database: Database): JobStore {
   const { prisma } = database;
+  const polled = polledReads(database);
   const find = (projectId: string, id: string, tx: Transaction = prisma) => tx.job.findFirst({ where: { projectId, id } });
   const exists = async (projectId: string, id: string) =>
     (await prisma.job.findFirst({ where: { projectId, id }, select: { id: true } })) !== null;
   return {
     async create(job, idempotency) {
       const traceparent = currentTraceparent();
+      if (idempotency === undefined && !(job.autoStart && (await hasJobQuota(database, job.projectId)))) {
+        const [row] = await database.rows<JobRow>(insertJob(job, traceparent));
+        return row === undefined ? 'file_gone' : { job: jobRecord(row), replayed: false };
+      }
       const create = prisma.$transaction(async (tx) => {
         if (idempotency) {
           await dropOldKeys(tx, job.projectId, idempotency.key);
@@ -45,34 +47,9 @@ export function createJobStore(database: Database): JobStore {
               WHERE project_id = ${job.projectId} AND key = ${idempotency.key}`;
           }
         }
-        // Held until commit: a deletion waits, and then sees that this job reads the file.
-        const files = [
-          ...new Set([
-            job.trainingFile,
-            ...(job.spec.mixture ?? []).map(({ file }) => file),
-            ...(job.validationFile === null ? [] : [job.validationFile]),
-          ]),
-        ];
-        const held = await tx.$queryRaw<unknown[]>`SELECT 1 FROM file WHERE project_id = ${job.projectId} AND id = ANY(${files}) FOR SHARE`;
-        if (held.length < files.length) throw new FileGone();
         if (job.autoStart) await requireRoomForJob(tx, job.projectId);
-        const { autoStart, spec, request, metadata, hyperparameters, rowSparse, ...columns } = job;
-        const row = await tx.job.create({
-          data: {
-            ...columns,
-            traceparent,
-            ...(metadata === null ? {} : { metadata: json(metadata) }),
-            ...{ hyperparameters: json(hyperparameters), rowSparse: json(rowSparse), spec: json(spec), request: json(request) },
-            status: autoStart ? 'queued' : 'paused',
-            dispatchNo: autoStart ? 1 : 0,
-          },
-        });
-        await appendEvents(tx, job.id, [
-          { level: 'info', type: 'job.created', message: `Created fine-tuning job: ${job.id}` },
-          job.autoStart
-            ? { level: 'info', type: 'job.queued', message: 'Fine-tuning job is queued' }
-            : { level: 'info', type: 'job.paused', message: 'Fine-tuning job waits to be started' },
-        ]);
+        const [row] = await tx.$queryRaw<JobRow[]>(insertJob(job, traceparent));
+        if (row === undefined) throw new FileGone();
         return { job: jobRecord(row), replayed: false };
       });
       return create.catch((error: unknown) => {
@@ -89,14 +66,15 @@ export function createJobStore(database: Database): JobStore {
       return (row?.request ?? null) as CreateJobBody | null;
     },
 
-    async get(projectId, id) {
-      const row = await find(projectId, id);
-      return row && jobRecord(row);
-    },
+    get: polled.job,
 
     async list(projectId, { metadata, ...page }) {
-      const wanted = Object.entries(metadata ?? {}).map(([key, value]) => ({ metadata: { path: [key], equals: value } }));
       const after = page.after === undefined ? null : await find(projectId, page.after);
+      if (metadata === undefined) {
+        const rows = await polled.jobs(projectId, page, after);
+        return { items: rows.slice(0, page.limit).map(jobRecord), hasMore: rows.length > page.limit };
+      }
+      const wanted = Object.entries(metadata).map(([key, value]) => ({ metadata: { path: [key], equals: value } }));
       return pageOf(
         page,
         after,
@@ -112,36 +90,20 @@ export function createJobStore(database: Database): JobStore {
     async events(projectId, id, page) {
       const after = page.after === undefined ? null : await prisma.event.findFirst({ where: { jobId: id, projectId, id: page.after } });
       if (after === null && page.after !== undefined) return (await exists(projectId, id)) ? 'no_cursor' : null;
-      const direction = page.order ?? 'desc';
-      const bound = after === null ? {} : { seq: direction === 'desc' ? { lt: after.seq } : { gt: after.seq } };
-      const rows = await prisma.event.findMany({
-        where: { jobId: id, projectId, ...bound },
-        orderBy: { seq: direction },
-        take: page.limit + 1,
-      });
+      const found = await polled.events(projectId, id, page.order ?? 'desc', after?.seq ?? null, page.limit + 1);
       // A job has events from the first; only an empty page leaves the question whether there is one.
-      if (rows.length === 0 && !(await exists(projectId, id))) return null;
-      return { items: rows.slice(0, page.limit).map(storedEvent), hasMore: rows.length > page.limit };
+      if (found.length === 0 && !(await exists(projectId, id))) return null;
+      return { items: found.slice(0, page.limit), hasMore: found.length > page.limit };
     },
 
     async eventsSince(projectId, id, afterSeq, limit) {
-      const rows = await prisma.event.findMany({
-        where: { jobId: id, projectId, seq: { gt: afterSeq } },
-        orderBy: { seq: 'asc' },
-        take: limit,
-      });
-      if (rows.length === 0 && !(await exists(projectId, id))) return null;
-      return rows.map(storedEvent);
+      const found = await polled.events(projectId, id, 'asc', afterSeq, limit);
+      return found.length === 0 && !(await exists(projectId, id)) ? null : found;
     },
 
     async metrics(projectId, id, afterStep, limit) {
-      const rows = await prisma.metric.findMany({
-        where: { jobId: id, projectId, step: { gt: afterStep } },
-        orderBy: { step: 'asc' },
-        take: limit,
-      });
-      if (rows.length === 0 && !(await exists(projectId, id))) return null;
-      return rows.map(metricPoint);
+      const points = await polled.metrics(projectId, id, afterStep, limit);
+      return points.length === 0 && !(await exists(projectId, id)) ? null : points;
     },
 
     async checkpoint(projectId, checkpointId) {

@@ -1,6 +1,6 @@
 /** Quotas of projects, checked inside the transaction that would exceed them. null: no limit. */
 import { heldStatuses, QuotaExceededError } from '@rowsmith/core';
-import type { Transaction } from './database.js';
+import type { Database, Transaction } from './database.js';
 import type { Project } from './generated/client.js';
 
 /**
@@ -43,6 +43,12 @@ export async function deviceTime(tx: Transaction, projectId: string): Promise<{ 
     FROM month`;
   if (row === undefined) throw new Error('the database has no month');
   return row;
+}
+
+/** Whether `requireRoomForJob` has anything to count. */
+export async function hasJobQuota({ rows }: Database, projectId: string): Promise<boolean> {
+  const text = 'SELECT max_queued_jobs IS NOT NULL OR max_device_seconds_per_month IS NOT NULL AS limited FROM project WHERE id = $1';
+  return (await rows<{ limited: boolean }>({ text, values: [projectId] }))[0]?.limited ?? false;
 }
 
 /** One more job is queued. Throws QuotaExceededError. */

@@ -18,7 +18,7 @@ import type { Checkpoint, Event, File, Job, Metric } from './generated/client.js
 export const filePurposeOf = { fine_tune: 'fine-tune', fine_tune_results: 'fine-tune-results' } as const;
 export const filePurposeColumn = { 'fine-tune': 'fine_tune', 'fine-tune-results': 'fine_tune_results' } as const;
 
-export const fileRecord = (row: Omit<File, 'report'>): FileRecord => ({
+export const fileRecord = (row: Omit<File, 'report' | 'bytes'> & { readonly bytes: bigint | string }): FileRecord => ({
   id: row.id as FileId,
   projectId: row.projectId as ProjectId,
   filename: row.filename,
@@ -38,7 +38,26 @@ function deviceOf(request: unknown): JobRecord['device'] {
   return device === 'auto' ? null : device;
 }
 
-export const jobRecord = (row: Job): JobRecord => ({
+const columnOfJob = {
+  ...{ id: 'id', projectId: 'project_id', status: 'status', model: 'model', suffix: 'suffix', seed: 'seed', metadata: 'metadata' },
+  ...{ request: 'request', trainingFile: 'training_file', validationFile: 'validation_file', hyperparameters: 'hyperparameters' },
+  ...{ rowSparse: 'row_sparse', spec: 'spec', epoch: 'epoch', step: 'step', totalSteps: 'total_steps', phase: 'phase' },
+  ...{ trainedTokens: 'trained_tokens', fineTunedModel: 'fine_tuned_model', resultFiles: 'result_files', priority: 'priority' },
+  ...{ deviceClass: 'device_class', maxDurationSeconds: 'max_duration_seconds', errorCode: 'error_code', errorMessage: 'error_message' },
+  ...{ errorParam: 'error_param', createdAt: 'created_at', startedAt: 'started_at', finishedAt: 'finished_at' },
+  ...{ estimatedFinish: 'estimated_finish', cancelRequestedAt: 'cancel_requested_at', adapterManifestKey: 'adapter_manifest_key' },
+  ...{ adapterManifestSha256: 'adapter_manifest_sha256' },
+} as const satisfies Partial<Record<keyof Job, string>>;
+
+/** What a record is made of; the driver gives bigint as text. */
+export type JobRow = Omit<Pick<Job, keyof typeof columnOfJob>, 'trainedTokens'> & { readonly trainedTokens: bigint | string | null };
+
+/** For SELECT and RETURNING: the columns of a JobRow under its names. */
+export const jobColumns = Object.entries(columnOfJob)
+  .map(([name, column]) => (name === column ? name : `${column} AS "${name}"`))
+  .join(', ');
+
+export const jobRecord = (row: JobRow): JobRecord => ({
   id: row.id as JobId,
   projectId: row.projectId as ProjectId,
   status: row.status,
@@ -73,7 +92,7 @@ export const jobRecord = (row: Job): JobRecord => ({
   adapterManifestSha256: row.adapterManifestSha256,
 });
 
-export const storedEvent = (row: Event): StoredEvent => ({
+export const storedEvent = (row: Omit<Event, 'jobId' | 'projectId'>): StoredEvent => ({
   id: row.id as EventId,
   seq: row.seq,
   createdAt: row.createdAt,
@@ -96,7 +115,7 @@ export const checkpointRecord = (row: Checkpoint): CheckpointRecord => ({
   removedAt: row.removedAt,
 });
 
-export const metricPoint = (row: Metric): MetricPoint => ({
+export const metricPoint = (row: Omit<Metric, 'jobId' | 'projectId'>): MetricPoint => ({
   step: row.step,
   epoch: row.epoch,
   train_loss: row.trainLoss,
