@@ -25,6 +25,17 @@ test('every route has its twin under the other prefix', () => {
   for (const path of long) expect(document.paths[twin(path)]).toEqual(document.paths[path]);
 });
 
+test('the table of docs/openai-compatibility.md has every route, and no other', async () => {
+  const text = await readFile(new URL('../../../docs/openai-compatibility.md', import.meta.url), 'utf8');
+  const cells = text.split('\n').flatMap((line) => (line.startsWith('| ') ? [line.split(' | ')[0] ?? ''] : []));
+  const told = cells.flatMap((cell) => [...cell.matchAll(/`([A-Z]+ \/[^`]*)`/g)].map(([, route]) => route ?? ''));
+  const long = Object.entries(document.paths).filter(([path]) => path.startsWith('/v1/') || document.paths[`/v1${path}`] === undefined);
+  const routes = long
+    .filter(([path]) => !path.startsWith('/jobs'))
+    .flatMap(([path, operations]) => Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`));
+  expect(told.toSorted()).toEqual(routes.toSorted());
+});
+
 test('every operation declares the failures it can have', () => {
   for (const [path, operations] of Object.entries(document.paths)) {
     for (const [method, operation] of Object.entries(operations)) {
