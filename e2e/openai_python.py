@@ -6,9 +6,12 @@ Fails with the assertion that does not hold.
 """
 
 import hashlib
+import http.server
 import json
 import os
+import queue
 import sys
+import threading
 import time
 
 import openai
@@ -65,7 +68,38 @@ def uploads():
     raises(openai.BadRequestError, lambda: client.uploads.complete(pending.id, part_ids=["part_none"]))
 
 
+def receiver():
+    """A server of a customer, told of events; answers its URL and what came."""
+    messages = queue.Queue()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            messages.put((self.rfile.read(int(self.headers["content-length"])).decode(), dict(self.headers)))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}/hook", messages
+
+
+def webhooks(job, secret, messages):
+    payload, headers = messages.get(timeout=60)
+    event = client.webhooks.unwrap(payload, headers, secret=secret)
+    assert (event.type, event.data.id) == ("fine_tuning.job.succeeded", job), event
+    try:
+        client.webhooks.unwrap(payload.replace("succeeded", "cancelled"), headers, secret=secret)
+    except openai.InvalidWebhookSignatureError:
+        return
+    raise AssertionError("a changed message was believed")
+
+
 def jobs(file):
+    url, messages = receiver()
+    endpoint = client.post("/webhook_endpoints", body={"url": url, "events": ["fine_tuning.job.succeeded"]}, cast_to=object)
     job = client.fine_tuning.jobs.create(
         model=model,
         training_file=file.id,
@@ -93,9 +127,11 @@ def jobs(file):
     assert [e.created_at for e in events] == sorted((e.created_at for e in events), reverse=True)
     checkpoints = list(client.fine_tuning.jobs.checkpoints.list(job.id, limit=1))
     assert [c.step_number for c in checkpoints] == [3, 2, 1] and checkpoints[0].metrics.step == 3
+    webhooks(job.id, endpoint["secret"], messages)
     csv = client.files.content(job.result_files[0]).text
     assert csv.splitlines()[0].startswith("step,") and len(csv.splitlines()) == 4
-    assert [j.id for j in client.fine_tuning.jobs.list(extra_query={"metadata[sdk]": "python"})] == [job.id]
+    assert [j.id for j in client.fine_tuning.jobs.list(metadata={"sdk": "python"})] == [job.id]
+    assert list(client.fine_tuning.jobs.list(metadata={"sdk": "java"})) == []
     assert client.models.retrieve(job.fine_tuned_model).id == job.fine_tuned_model
     assert {model, job.fine_tuned_model} <= {m.id for m in client.models.list()}
     assert client.models.delete(job.fine_tuned_model).deleted is True
@@ -111,6 +147,26 @@ def states(ids):
     assert client.fine_tuning.jobs.cancel(ids[0]).status == "cancelled"
     raises(openai.BadRequestError, lambda: client.fine_tuning.jobs.cancel(ids[0]), code="job_already_finished")
     raises(openai.BadRequestError, lambda: client.fine_tuning.jobs.pause(ids[0]), code="job_already_finished")
+
+
+def refused(file):
+    """What OpenAI has and this service does not is refused by its name, at once."""
+    create = lambda **more: client.fine_tuning.jobs.create(model=model, training_file=file.id, **more)
+    dpo = {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.1}}}
+    grader = {"type": "string_check", "name": "same", "input": "a", "reference": "a", "operation": "eq"}
+    reinforcement = {"type": "reinforcement", "reinforcement": {"grader": grader}}
+    for method in (dpo, reinforcement):
+        raises(openai.BadRequestError, lambda: create(method=method), code="unsupported_method", param="method.type")
+    wandb = [{"type": "wandb", "wandb": {"project": "p", "tags": ["t"]}}]
+    raises(openai.BadRequestError, lambda: create(integrations=wandb), code="invalid_value", param="integrations[0].type")
+    old = client.fine_tuning.jobs.create(model=model, training_file=file.id, hyperparameters={"n_epochs": 2, "learning_rate_multiplier": 0.5})
+    assert (old.hyperparameters.n_epochs, old.method.supervised.hyperparameters.learning_rate_multiplier) == (2, 0.5)
+    both = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3}}}
+    raises(openai.BadRequestError, lambda: create(hyperparameters={"n_epochs": 2}, method=both), param="hyperparameters.n_epochs")
+    permissions = client.fine_tuning.checkpoints.permissions
+    raises(openai.NotFoundError, lambda: permissions.create("ft:x", project_ids=["proj_x"]), code="unknown_url")
+    raises(openai.NotFoundError, lambda: client.fine_tuning.alpha.graders.validate(grader=grader), code="unknown_url")
+    raises(openai.BadRequestError, lambda: client.files.create(file=("b.jsonl", content), purpose="batch"), param="purpose")
 
 
 def errors(file):
@@ -148,5 +204,7 @@ made = jobs(file)
 say(ok="jobs")
 states(made)
 say(ok="states")
+refused(file)
+say(ok="refused")
 errors(file)
 say(ok="errors")

@@ -14,7 +14,7 @@ let python = '';
 let folder = '';
 beforeAll(async () => {
   python = await pythonWith(['openai==3.54.0']);
-  api = await openTestApi({ listen: true });
+  api = await openTestApi({ listen: true, privateWebhooks: true });
   folder = await mkdtemp(join(tmpdir(), 'rowsmith-python-'));
 }, 300_000);
 afterAll(async () => {
@@ -22,7 +22,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-test('the Python SDK: files, uploads, the documented loop, pagination, error classes', async () => {
+test('the Python SDK: files, uploads, the documented loop, webhooks, pagination, what is refused, error classes', async () => {
   const rows = join(folder, 'rows.jsonl');
   await writeFile(rows, examplesJsonl(40));
   const child = spawn(python, [script, api.modelId, rows], {
@@ -41,5 +41,5 @@ test('the Python SDK: files, uploads, the documented loop, pagination, error cla
     if (ok !== undefined) passed.push(ok);
   }
   expect({ stderr, exit: await ended }).toEqual({ stderr: '', exit: 0 });
-  expect(passed).toEqual(['files', 'uploads', 'jobs', 'states', 'errors']);
+  expect(passed).toEqual(['files', 'uploads', 'jobs', 'states', 'refused', 'errors']);
 }, 120_000);
