@@ -283,7 +283,7 @@ describe('attempts', () => {
     expect(answers.slice(0, 8).map((answer) => (typeof answer === 'object' ? answer?.status : answer))).toEqual(Array(8).fill('running'));
     const events = (await jobs.eventsSince(projectId, job.id, 0, 100)) ?? [];
     expect(events.map((e) => e.seq)).toEqual(events.map((_, i) => i + 1));
-    expect(events.filter((e) => e.kind === 'job.cancel_requested')).toHaveLength(1);
+    expect(events.filter((e) => e.message.startsWith('Cancellation was requested'))).toHaveLength(1);
     expect(events.filter((e) => e.kind === 'metrics')).toHaveLength(5);
   });
 

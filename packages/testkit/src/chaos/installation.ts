@@ -47,12 +47,6 @@ const staleSeconds = 5;
 const smallDiskBytes = 64 << 20;
 const program = (room: string) => fileURLToPath(new URL(`../../../../apps/${room}/dist/main.js`, import.meta.url));
 
-/** Whether a small disk can be mounted, which takes root and no container that forbids it. */
-export function canMount(folder: string): boolean {
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder], { stdio: 'ignore' }).status === 0;
-  return mounted && spawnSync('umount', [folder], { stdio: 'ignore' }).status === 0;
-}
-
 export async function openInstallation(
   folder: string,
   options: ChaosSurroundings & { readonly workers: number; readonly onDeath: (violation: Violation) => void },

@@ -2,9 +2,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { canMount } from '../small-disk.js';
 import { PatientClient } from './client.js';
 import { FaultLanes } from './fault-lanes.js';
-import { canMount, openInstallation } from './installation.js';
+import { openInstallation } from './installation.js';
 import { JobsUnderFault } from './jobs-under-fault.js';
 import { type ChaosSurroundings, type FaultKind, lanesOf } from './plan.js';
 import type { Violation } from './verdict.js';
