@@ -3,10 +3,10 @@
 // With `softcap` > 0 a score s counts as softcap * tanh(s / softcap) (Gemma 2, arXiv 2408.00118).
 #pragma once
 #include <algorithm>
-#include <vector>
 
 #include "gemm_block.h"
 #include "op.h"
+#include "scratch.h"
 
 namespace rowsmith {
 
@@ -19,7 +19,9 @@ inline int64_t roundUp(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 struct Geometry {
   int64_t batch, kvHeads, group, length, width, padded, blocks;
   int64_t tasks() const { return batch * kvHeads * group; }
-  int64_t kvPlane(int64_t task) const { return task / group * length * width; }
+  int64_t planes() const { return batch * kvHeads; }
+  int64_t plane(int64_t task) const { return task / group; }
+  int64_t transposedPlane() const { return blocks * padded * kBlock; }
   int64_t queries(int64_t task) const { return task / group * group * length * width + task % group * width; }
   int64_t lse(int64_t task) const { return task / group * group * length + task % group; }
   int64_t stride() const { return group * width; }  // floats between a head's successive queries
@@ -27,13 +29,38 @@ struct Geometry {
 
 // [T,D] -> transposed blocks [blocks][padded][kBlock], zero where there is no key.
 inline void transposeBlocks(const float* in, const Geometry& g, float* out) {
-  std::fill(out, out + g.blocks * g.padded * kBlock, 0.0f);
-  for (int64_t t = 0; t < g.length; ++t) {
-    float* block = out + (t / kBlock) * g.padded * kBlock + t % kBlock;
-    const float* row = in + t * g.width;
-    for (int64_t d = 0; d < g.width; ++d) block[d * kBlock] = row[d];
+  for (int64_t t0 = 0; t0 < g.length; t0 += kBlock, out += g.padded * kBlock) {
+    const int64_t keys = std::min<int64_t>(kBlock, g.length - t0);
+    if (keys < kBlock || g.width < g.padded) std::fill(out, out + g.padded * kBlock, 0.0f);
+    for (int64_t t = 0; t < keys; ++t)
+      for (int64_t d = 0; d < g.width; ++d) out[d * kBlock + t] = in[(t0 + t) * g.width + d];
   }
 }
+
+// The same planes for all heads of a group and all blocks of queries: packed once, by all threads.
+inline Scratch<float> transposePlanes(const float* in, const Geometry& g) {
+  auto out = scratch(g.planes() * g.transposedPlane());
+#pragma omp parallel for schedule(static)
+  for (int64_t plane = 0; plane < g.planes(); ++plane) transposeBlocks(in + plane * g.length * g.width, g, out.get() + plane * g.transposedPlane());
+  return out;
+}
+
+// Keys or values as the right factor of a product: rows of `padded` floats, in place where the width needs no padding.
+struct Rows {
+  Rows(const float* in, const Geometry& g) : from(in) {
+    if (g.width == g.padded) return;
+    const int64_t count = g.planes() * g.length;
+    own = scratch(count * g.padded);
+    for (int64_t t = 0; t < count; ++t) {
+      std::memcpy(own.get() + t * g.padded, in + t * g.width, g.width * sizeof(float));
+      std::fill(own.get() + t * g.padded + g.width, own.get() + (t + 1) * g.padded, 0.0f);
+    }
+    from = own.get();
+  }
+  const float* at(int64_t plane, int64_t key, const Geometry& g) const { return from + (plane * g.length + key) * g.padded; }
+  const float* from;
+  Scratch<float> own;
+};
 
 // Rows of `width` floats, `stride` apart, into rows of `padded`; missing rows and columns are zero.
 inline void copyRows(const float* in, int64_t stride, int rows, const Geometry& g, float* out) {
@@ -56,19 +83,34 @@ struct Reach {
   }
 };
 
-inline void maskBlock(float* s, int64_t q0, int64_t k0, int rows, const Reach& reach) {
-  for (int i = 0; i < rows; ++i) {
-    const int64_t from = reach.first(q0 + i) - k0, to = q0 + i - k0;  // inclusive
-    float* row = s + i * kBlock;
-    for (int64_t j = 0; j < std::min<int64_t>(from, kBlock); ++j) row[j] = kMasked;
-    for (int64_t j = std::max<int64_t>(to + 1, 0); j < kBlock; ++j) row[j] = kMasked;
-  }
-}
+// Queries q0 + [first, first + rows) against the keys k0 + [0, columns): a few queries at a time, so that the keys behind the diagonal cost nothing.
+struct Tile {
+  Tile(int64_t q0, int64_t k0, int first, int blockRows, const Reach& reach)
+      : first(first), rows(std::min(kTileRows, blockRows - first)), query(q0 + first), k0(k0),
+        keys(static_cast<int>(std::min<int64_t>(kBlock, query + rows - k0))), columns(static_cast<int>(roundUp(keys, kLanes))),
+        least(reach.firstOf(query, query + rows)) {}
+  bool hidden() const { return least >= k0 + keys; }
 
-inline void capBlock(float* s, float softcap) {
-  if (softcap <= 0.0f) return;
-  for (int j = 0; j < kBlock * kBlock; j += kLanes) store(s + j, softcap * tanhOf(load(s + j) / softcap));
-}
+  // `s`: rows of kBlock scores.
+  void capAndMask(float* s, float softcap, const Reach& reach) const {
+    if (softcap > 0.0f)
+      for (int i = 0; i < rows; ++i)
+        for (int j = 0; j < columns; j += kLanes) store(s + i * kBlock + j, softcap * tanhOf(load(s + i * kBlock + j) / softcap));
+    // The first of them sees the fewest of the newest keys, some other one the fewest of the oldest.
+    if (query - k0 + 1 < columns)
+      for (int i = 0; i < rows; ++i)
+        for (int64_t j = query + i + 1 - k0; j < columns; ++j) s[i * kBlock + j] = kMasked;
+    for (int i = 0; i < rows; ++i) {
+      const int64_t from = std::min<int64_t>(reach.first(query + i) - k0, columns);
+      for (int64_t j = 0; j < from; ++j) s[i * kBlock + j] = kMasked;
+    }
+  }
+
+  int first, rows;
+  int64_t query, k0;
+  int keys, columns;  // keys that at least one of them sees by order, and the same in whole vectors
+  int64_t least;      // the first key that any of them sees
+};
 
 struct Inputs {
   const float *q, *k, *v;

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 
 namespace rowsmith {
 
@@ -24,25 +27,55 @@ inline Vec load(const float* p) {
   return v;
 }
 inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof(Vec)); }
+// Else GCC reads a vector from memory again for each of its uses, and reads become what a product waits for.
+inline void keepInRegister(Vec& v) {
+#if defined(__x86_64__)
+  asm("" : "+v"(v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(v));
+#endif
+}
 inline Vec splat(float x) { return x - Vec{}; }
 
+// The upper half of the lanes beside the lower one, in registers: a detour by memory costs a dozen cycles a sum.
+template <int WIDTH>
+inline Vec upperHalf(Vec v) {
+  IVec from;
+  for (int i = 0; i < kLanes; ++i) from[i] = (i + WIDTH) % kLanes;
+  return __builtin_shuffle(v, from);
+}
 // Fixed tree, so that the sum does not depend on the compiler's mood.
+template <int WIDTH = kLanes / 2>
 inline float sumLanes(Vec v) {
-  float a[kLanes];
-  store(a, v);
-  for (int width = kLanes / 2; width >= 1; width /= 2)
-    for (int i = 0; i < width; ++i) a[i] += a[i + width];
-  return a[0];
+  v += upperHalf<WIDTH>(v);
+  if constexpr (WIDTH > 1) return sumLanes<WIDTH / 2>(v);
+  return v[0];
 }
+// One instruction where GCC makes two of a vector's `a > b ? a : b`; the same result, NaN (b) and zeros (b) included.
+inline Vec maxOf(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX__)
+  return (Vec)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+  return a > b ? a : b;
+#endif
+}
+inline Vec minOf(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX__)
+  return (Vec)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+  return a < b ? a : b;
+#endif
+}
+template <int WIDTH = kLanes / 2>
 inline float maxLanes(Vec v) {
-  float a[kLanes];
-  store(a, v);
-  float m = a[0];
-  for (int i = 1; i < kLanes; ++i) m = a[i] > m ? a[i] : m;
-  return m;
+  v = maxOf(v, upperHalf<WIDTH>(v));
+  if constexpr (WIDTH > 1) return maxLanes<WIDTH / 2>(v);
+  return v[0];
 }
-inline Vec maxOf(Vec a, Vec b) { return a > b ? a : b; }
-inline Vec minOf(Vec a, Vec b) { return a < b ? a : b; }
 
 // exp(x): x = n ln2 + r, |r| <= ln2/2, degree-6 polynomial for e^r (Cephes coefficients), relative error < 2e-7.
 // Below -87.3 the result is 0 (not a denormal: those are slow and nothing here needs them).
@@ -50,10 +83,12 @@ inline Vec expOf(Vec x) {
   const Vec low = splat(-87.3f), high = splat(88.3f);
   const IVec tiny = x < low;
   x = minOf(maxOf(x, low), high);
-  const Vec scaled = x * 1.44269504088896341f;
-  const Vec half = scaled < 0.0f ? splat(-0.5f) : splat(0.5f);
-  const IVec n = __builtin_convertvector(scaled + half, IVec);
-  const Vec nf = __builtin_convertvector(n, Vec);
+  // Added to a number below 2^22 it leaves the nearest integer in the lowest bits, and taken away again that integer.
+  const Vec rounding = splat(12582912.0f);
+  const Vec shifted = x * 1.44269504088896341f + rounding;
+  const Vec nf = shifted - rounding;
+  IVec n;
+  std::memcpy(&n, &shifted, sizeof(Vec));
   const Vec r = (x - nf * 0.693359375f) - nf * -2.12194440e-4f;
   Vec p = splat(1.9875691500e-4f);
   p = p * r + 1.3981999507e-3f;
@@ -62,7 +97,7 @@ inline Vec expOf(Vec x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  const IVec bits = (n + 127) << 23;
+  const IVec bits = (n + 127) << 23;  // what `rounding` holds above is shifted out
   Vec power;
   std::memcpy(&power, &bits, sizeof(Vec));
   const Vec result = p * power;

@@ -79,6 +79,9 @@ const none = new Int32Array(0);
 /** Two sequences of 70 tokens, packed from examples of 30 + 40 and 64 + 6. */
 const packed = Int32Array.from({ length: 140 }, (_, t) => (t < 70 ? (t < 30 ? 0 : 30) : t - 70 < 64 ? 0 : 64));
 
+/** 130 tokens: examples of 40, 60 and 30, so that whole tiles of a block see nothing of the one before. */
+const three = Int32Array.from({ length: 130 }, (_, t) => (t < 40 ? 0 : t < 100 ? 40 : 100));
+
 describe('attention equals softmax attention by definition, forward and backward', () => {
   const cases: [string, Case][] = [
     ['one token', { B: 1, H: 1, K: 1, T: 1, D: 4, window: 0, starts: none }],
@@ -89,6 +92,7 @@ describe('attention equals softmax attention by definition, forward and backward
     ['wide heads', { B: 1, H: 2, K: 1, T: 70, D: 80, window: 0, starts: none }],
     ['sliding window', { B: 1, H: 2, K: 1, T: 200, D: 16, window: 50, starts: none }],
     ['packed examples', { B: 2, H: 2, K: 1, T: 70, D: 16, window: 0, starts: packed }],
+    ['packed examples of many heads over three blocks', { B: 2, H: 8, K: 4, T: 130, D: 20, window: 0, starts: three }],
     ['the same packing of every sequence', { B: 2, H: 2, K: 1, T: 70, D: 16, window: 0, starts: packed.slice(0, 70) }],
     ['capped scores', { B: 1, H: 4, K: 2, T: 65, D: 16, window: 0, softcap: 1.5, starts: none }],
     ['capped scores of packed examples in a window', { B: 2, H: 2, K: 1, T: 70, D: 16, window: 20, softcap: 0.7, starts: packed }],
