@@ -8,9 +8,10 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(exitCodes.ok);
 });
 
-const program = buildProgram((error) => process.exit(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage));
+const json = process.argv.includes('--json');
+const program = buildProgram((error) => process.exit(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage), json);
 try {
   await program.parseAsync();
 } catch (error) {
-  process.exitCode = reportError(error, { json: process.argv.includes('--json') });
+  process.exitCode = reportError(error, { json });
 }

@@ -11,6 +11,7 @@ import { runProgram } from './commands/run-program.js';
 import { verifyCommand } from './commands/verify.js';
 import { webhooksCommand } from './commands/webhooks.js';
 import { workersCommand } from './commands/workers.js';
+import { usageErrorLine } from './report-error.js';
 
 const exitCodeHelp = `
 Exit codes: 0 ok; 1 the job failed, a verification found a broken link, or a bug; 2 wrong use; 3 refused by the API
@@ -22,8 +23,8 @@ function everyCommand(command: Command, act: (command: Command) => void): void {
   for (const inner of command.commands) everyCommand(inner, act);
 }
 
-/** `onExit` is called after help, the version, or a usage error was printed; it must not return. */
-export function buildProgram(onExit: (error: CommanderError) => never): Command {
+/** `onExit` is called after help, the version, or a usage error was printed; it must not return. `json`: a usage error is a JSON line, and no help follows. */
+export function buildProgram(onExit: (error: CommanderError) => never, json = false): Command {
   const program = new Command('rowsmith')
     .description('Fine-tune foundation models by training only their important rows.')
     .version('0.1.0')
@@ -58,6 +59,9 @@ export function buildProgram(onExit: (error: CommanderError) => never): Command 
     .addCommand(projectsCommand())
     .addCommand(completionCommand(program));
   // Commands that are added whole take none of this over from their parent.
-  everyCommand(program, (command) => command.exitOverride(onExit).showHelpAfterError('(--help lists what there is)'));
+  everyCommand(program, (command) => {
+    command.exitOverride(onExit).showHelpAfterError(json ? false : '(--help lists what there is)');
+    if (json) command.configureOutput({ outputError: (text, write) => write(usageErrorLine(text)) });
+  });
   return program;
 }

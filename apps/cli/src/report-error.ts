@@ -41,6 +41,10 @@ export function errorLine(error: unknown): string {
   return JSON.stringify({ error: { message, exit_code: exitCode, ...refusal } });
 }
 
+/** Commander's own text for wrong use, as the line that programs read: `error: ` is for people. */
+export const usageErrorLine = (text: string): string =>
+  `${errorLine(new CliError(text.trim().replace(/^error: /, ''), exitCodes.usage))}\n`;
+
 /** Prints the error and returns the exit code. */
 export function reportError(error: unknown, { json = false }: { readonly json?: boolean } = {}): number {
   process.stderr.write(json ? `${errorLine(error)}\n` : `rowsmith: ${describeError(error).text}\n`);
