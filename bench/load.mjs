@@ -107,12 +107,12 @@ try {
       const { requests, errors } = times.summary();
       return { times, wanted: loads[name][k].rate, completed: (requests - errors) / (answeredMs / 1_000) };
     });
-    const requests = loadsOf.reduce((sum, { times }) => sum + times.summary().requests, 0);
+    const answered = loadsOf.reduce((sum, { times }) => sum + times.summary().requests - times.summary().errors, 0);
     const lines = (await probeLines(probeFolder)).filter(({ at }) => at > from.date && at <= from.date + tookMs + 500);
     rows.push({
       ...{ phase: name, seconds: length, kinds: kindsOf, loads: loadsOf, lines, pool: poolSeen, stepsPerMinute },
       perRequest: Object.fromEntries(
-        ['api', 'apiSystem', 'postgres', 'driver'].map((part) => [part, (processor[part] - from.processor[part]) / Math.max(1, requests)]),
+        ['api', 'apiSystem', 'postgres', 'driver'].map((part) => [part, (processor[part] - from.processor[part]) / Math.max(1, answered)]),
       ),
       backends: processor.backends,
       lateMs: Math.max(0, ...results.map((r) => r.lateMs)),

@@ -1,8 +1,8 @@
 /**
  * From the start of the trainer's process to its first step, phase by phase, as a worker starts it: a chat file in a store, rows of every linear, a packed model.
  *   node bench/startup.mjs [--rounds 5] [--batch 4] [--scorer l2] [--rows 32]
- * Prints the median and the best second at which each message came, and how long the first step itself took: its arithmetic is the same as the later ones', the
- * rest is weights that are read for the first time. Needs `npm run build` and `npm run setup`.
+ * Prints the median and the best second at which the first step began and had ended, then that of each message, then how long steps took. `--program` names the
+ * main.js of another build, to be measured in turn with this one. Needs `npm run build` and `npm run setup`.
  */
 import { fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -22,11 +22,12 @@ const { values } = commandLine(import.meta.url, {
     batch: { type: 'string', default: '4' },
     rows: { type: 'string', default: '32' },
     scorer: { type: 'string', default: 'l2' },
+    program: { type: 'string', multiple: true, default: [] },
     model: { type: 'string', default: join(cacheFolder(), 'models', 'smollm2-135m-instruct') },
   },
 });
 const here = fileURLToPath(new URL('.', import.meta.url));
-const program = join(here, '../apps/trainer/dist/main.js');
+const programs = [join(here, '../apps/trainer/dist/main.js'), ...values.program];
 const data = readFileSync(join(here, '../examples/train.jsonl'));
 const { index } = await openPackedModel(values.model);
 const resolved = resolveJob(
@@ -45,8 +46,8 @@ const resolved = resolveJob(
 );
 if ('fault' in resolved) throw new Error(`${resolved.fault.param}: ${resolved.fault.message}`);
 
-/** [what, seconds since the process was started][], and the seconds of its steps. */
-async function attempt(root, epoch) {
+/** [what, seconds since the process was started, of the processor][], and the seconds of its steps. */
+async function attempt(program, root, epoch) {
   const began = performance.now();
   const marks = [];
   const steps = [];
@@ -91,30 +92,51 @@ async function attempt(root, epoch) {
   return { marks, steps };
 }
 
-const runs = [];
+const rounds = [];
 for (let round = 0; round < Number(values.rounds); round++) {
-  // A store of its own each time: scores and selections of an earlier job would be found.
-  const root = mkdtempSync(join(tmpdir(), 'rowsmith-startup-'));
-  try {
-    await new FsObjectStore(root).put('files/train.jsonl', data);
-    runs.push(await attempt(root, round + 1));
-  } finally {
-    rmSync(root, { recursive: true, force: true });
+  const results = [];
+  for (const program of programs) {
+    // A store of its own each time: scores and selections of an earlier job would be found.
+    const root = mkdtempSync(join(tmpdir(), 'rowsmith-startup-'));
+    try {
+      await new FsObjectStore(root).put('files/train.jsonl', data);
+      results.push(await attempt(program, root, round + 1));
+    } finally {
+      rmSync(root, { recursive: true, force: true });
+    }
   }
+  rounds.push(results);
 }
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
-console.log(
-  `load ${loadavg()
-    .map((load) => load.toFixed(1))
-    .join(', ')}; ${runs.length} rounds; batch ${values.batch}, scorer ${values.scorer}, rows ${values.rows}`,
-);
-console.log('| | median, s | best, s | processor, s |\n| --- | --- | --- | --- |');
-for (const [i, [what]] of runs[0].marks.entries()) {
-  const times = runs.map((run) => run.marks[i][1]);
-  const used = Math.min(...runs.map((run) => run.marks[i][2]));
-  console.log(`| ${what} | ${median(times).toFixed(2)} | ${Math.min(...times).toFixed(2)} | ${used.toFixed(2)} |`);
-}
-for (const [i, name] of ['first step alone', 'second step', 'third step'].entries()) {
-  const times = runs.map((run) => run.steps[i]);
-  console.log(`| ${name} | ${median(times).toFixed(2)} | ${Math.min(...times).toFixed(2)} | |`);
+const row = (what, times, used) =>
+  console.log(`| ${what} | ${median(times).toFixed(2)} | ${Math.min(...times).toFixed(2)} | ${used ? median(used).toFixed(2) : ''} |`);
+const load = loadavg().map((value) => value.toFixed(1));
+console.log(`load ${load.join(', ')}; ${rounds.length} rounds; batch ${values.batch}, scorer ${values.scorer}, rows ${values.rows}`);
+for (const [side, program] of programs.entries()) {
+  const runs = rounds.map((results) => results[side]);
+  if (programs.length > 1) console.log(`\n${program}`);
+  console.log('| | median, s | best, s | processor, s |\n| --- | --- | --- | --- |');
+  const done = runs.map(({ marks }) => marks.find(([what]) => what === 'first step done'));
+  row(
+    '**until the first step begins**',
+    done.map(([, seconds], i) => seconds - runs[i].steps[0]),
+    runs.map(({ marks }) => marks.find(([what]) => what === 'training begins')[2]),
+  );
+  row(
+    '**until the first step has ended**',
+    done.map(([, seconds]) => seconds),
+    done.map(([, , used]) => used),
+  );
+  for (const [i, [what]] of runs[0].marks.entries()) {
+    row(
+      what,
+      runs.map(({ marks }) => marks[i][1]),
+      runs.map(({ marks }) => marks[i][2]),
+    );
+  }
+  for (const [i, name] of ['first step alone', 'second step', 'third step'].entries())
+    row(
+      name,
+      runs.map(({ steps }) => steps[i]),
+    );
 }

@@ -96,7 +96,7 @@ export function reportOf(rows, training) {
         'phase',
         'seconds',
         'completed a second',
-        'processor ms a request: API (in the kernel), Postgres, driver',
+        'processor ms an answer: API (in the kernel), Postgres, driver',
         'steps of training a minute',
         'driver late at worst, ms',
         'memory of the API by tenths, MiB',

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { sharedSerializers, withoutChoices } from './serializers.js';
 
 async function sent(schema: TSchema, value: unknown): Promise<string> {
-  const app = Fastify({ schemaController: { compilersFactory: { buildSerializer: sharedSerializers } } });
+  const app = Fastify({ schemaController: { compilersFactory: { buildSerializer: sharedSerializers() } } });
   app.get('/', { schema: { response: { 200: schema } } }, async () => value);
   return (await app.inject('/')).body;
 }
@@ -45,4 +45,14 @@ test('choices that a look at the value does not decide are left alone', async ()
     { kind: 'b', b: 'x' },
   ])
     expect(await sent(Tagged, value)).toBe(JSON.stringify(value));
+});
+
+test('routes with the same answer share one serialiser', async () => {
+  const build = sharedSerializers();
+  const route = { method: 'GET', url: '/', httpStatus: '200', schema: Choice };
+  expect(build({}, {})({ ...route })).toBe(build({}, {})({ ...route, url: '/other', schema: structuredClone(Choice) }));
+  const reference = { ...route, schema: { $ref: 'a#' } };
+  const other = { ...route, schema: { $ref: 'b#' } };
+  const schemas = { a: { $id: 'a', type: 'string' }, b: { $id: 'b', type: 'integer' } };
+  expect(build(schemas, {})(reference)).not.toBe(build(schemas, {})(other));
 });

@@ -34,15 +34,21 @@ export function withoutChoices(schema: unknown): unknown {
   return one === null ? { ...rest, anyOf } : { ...rest, ...one };
 }
 
-export const sharedSerializers: Build = (externalSchemas, options) => {
-  const compile = SerializerSelector()(withoutChoices(externalSchemas) as typeof externalSchemas, options);
-  const compiled = new Map<string, ReturnType<typeof compile>>();
-  return (route) => {
-    const key = JSON.stringify(route.schema);
-    const known = compiled.get(key);
-    if (known !== undefined) return known;
-    const fresh = compile({ ...route, schema: withoutChoices(route.schema) as typeof route.schema });
-    compiled.set(key, fresh);
-    return fresh;
+/** For one server: Fastify asks for a compiler route by route, and all of them share what was compiled. */
+export function sharedSerializers(): Build {
+  const compiled = new Map<string, ReturnType<ReturnType<Build>>>();
+  const simpler = new Map<string, unknown>();
+  return (externalSchemas, options) => {
+    // What a reference means, within one server.
+    const known = Object.keys(externalSchemas ?? {}).join();
+    if (!simpler.has(known)) simpler.set(known, withoutChoices(externalSchemas));
+    return (route) => {
+      const key = `${known} ${JSON.stringify(route.schema)}`;
+      const earlier = compiled.get(key);
+      if (earlier !== undefined) return earlier;
+      const fresh = SerializerSelector()(simpler.get(known), options)({ ...route, schema: withoutChoices(route.schema) });
+      compiled.set(key, fresh);
+      return fresh;
+    };
   };
-};
+}
