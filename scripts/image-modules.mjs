@@ -42,7 +42,9 @@ const manifest = { ...readManifest('.'), workspaces: folders, devDependencies: u
 writeFileSync(join(target, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
 for (const folder of folders) {
   for (const part of ['package.json', 'dist', 'native', 'bin']) {
-    if (existsSync(join(root, folder, part))) cpSync(join(root, folder, part), join(target, folder, part), { recursive: true });
+    const to = join(target, folder, part);
+    // With their times: a bundle must not look older than the modules that it was made of.
+    if (existsSync(join(root, folder, part))) cpSync(join(root, folder, part), to, { recursive: true, preserveTimestamps: true });
   }
 }
 if (folders.includes('packages/db')) {

@@ -10,6 +10,7 @@ import { cacheFolder } from './paths.mjs';
 import { clientIsCurrent, generateClient } from './prisma-client.mjs';
 import { checkRequirements } from './requirements.mjs';
 import { seconds, stepDisplay } from './terminal.mjs';
+import { bundleTrainerIfPossible } from './trainer-bundle.mjs';
 import { buildTypeScript } from './typescript.mjs';
 
 /**
@@ -51,6 +52,7 @@ async function steps(out) {
   await step('npm packages', (update) => (modulesAreThere ? null : installModules(update)), 'match package-lock.json');
   await step('database client', async () => ((await clientIsCurrent()) ? null : generateClient()));
   await step('TypeScript', buildTypeScript, 'everything is compiled');
+  await step('trainer in one file', bundleTrainerIfPossible, 'made of the present modules');
   let libraryFolder = '';
   await step(
     'TensorFlow',

@@ -9,6 +9,7 @@ import {
   type SequenceClassifier,
   type TrainableModel,
 } from '@rowsmith/engine';
+import { readAhead } from '@rowsmith/native';
 import type { Logger } from '@rowsmith/telemetry';
 import { openBaseModel } from './base-model.js';
 import { type ClassifierTask, classifierTask } from './classifier-task.js';
@@ -36,6 +37,8 @@ type Loaded =
 export async function openRun({ start: { spec, model_dir }, store, stop, log, memory: machine, phase }: OpenRunInput) {
   await phase('loading_model', `Loading the base model ${spec.model}`);
   const packed = await openBaseModel(model_dir, spec.base_sha256);
+  // A disk fills the page cache while the data are encoded; the weights are mapped, so the first passes would else wait for it page by page.
+  readAhead(packed.weightsPath);
   const engine = await openEngine({ precision: spec.row_sparse.precision, execution: spec.row_sparse.execution });
   const { operators, execution } = engine;
   log.info({ op: 'engine', tensorflow: engine.ops.runtime.tensorflowVersion, operators, execution }, 'engine opened');

@@ -4,6 +4,7 @@ import { nameDiskFull } from './errors.js';
 import { findInstalledPackages } from './installed-packages.js';
 import { putPartsIntoPackage } from './package-parts.js';
 import type { OnProgress } from './progress.js';
+import { ensureStartAddon } from './start-addon.js';
 import { ensureLibrary } from './tensorflow-library.js';
 import { type NativeDevice, tensorflowVersion } from './wheels.js';
 
@@ -33,7 +34,8 @@ export async function ensureNative(options: EnsureNativeOptions = {}): Promise<N
     const library = await ensureLibrary(cache, options.device ?? 'cpu', progress);
     if (library.made) made.push('library');
     const addon = await ensureAddon(cache, packages, library.folder, progress);
-    if (addon.made) made.push('addon');
+    const start = await ensureStartAddon(cache, progress);
+    if (addon.made || start.made) made.push('addon');
     if (await putPartsIntoPackage(packages.tfjs, library.folder, addon.path)) made.push('links');
     return { tensorflowVersion, libraryFolder: library.folder, addon: addon.path, made };
   } catch (error) {

@@ -7,6 +7,7 @@ export { loadBinding } from './load-binding.js';
 export { loadTensorFlow, type TensorFlow } from './load-tensorflow.js';
 export { type DeviceProbe, type Gpu, probeDevice } from './probe-device.js';
 export type { NativeProgress, OnProgress } from './progress.js';
+export { preloadTensorFlow, readAhead } from './start-addon.js';
 export type { FolderManifest } from './verified-folder.js';
 export { isWhole, publishFolder } from './verified-folder.js';
 export { type NativeDevice, type PinnedWheel, tensorflowVersion } from './wheels.js';

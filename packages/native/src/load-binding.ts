@@ -4,6 +4,7 @@ import { applyEnvironment, trainerEnvironment } from './environment.js';
 import { NativeError } from './errors.js';
 import { findInstalledPackages } from './installed-packages.js';
 import { addonPath, missingPart } from './package-parts.js';
+import { startAddon } from './start-addon.js';
 
 let loaded: unknown;
 
@@ -23,6 +24,7 @@ function load(): unknown {
   if (missing) throw new NativeError('native_not_set_up', `TensorFlow is not set up: ${missing} is missing`, 'run `npm run setup`');
   applyEnvironment(trainerEnvironment());
   try {
+    startAddon()?.guardSignals();
     return createRequire(import.meta.url)(join(tfjs, addonPath));
   } catch (error) {
     throw loadFailed(error);

@@ -7,7 +7,7 @@ import { sha256OfFile } from './verified-folder.js';
 
 /** What tfjs-node-gpu needs inside its own folder, relative to it. */
 export const addonPath = join('lib', 'napi-v8', addonName);
-const libraryPath = (name: string) => join('deps', 'lib', name);
+export const libraryPath = (name: string) => join('deps', 'lib', name);
 
 /**
  * Puts the addon (a copy: `$ORIGIN` must be the package) and links to the cached libraries into the npm package of this clone.

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { Tokenizer as Binding } from 'tokenizers';
 import { ModelError } from '../errors.js';
 import { readLimited } from '../read-limited.js';
 import { tokenizerFromJson } from './tokenizer.js';
+import { tokenizersLibrary } from './tokenizers-library.js';
 
 export interface TextPair {
   readonly text: string;
@@ -29,7 +29,7 @@ export async function loadPairTokenizer(dir: string, maxLength: number): Promise
     throw new ModelError('missing_file', `cannot be read (${(cause as Error).message})`, { file, cause });
   });
   tokenizerFromJson(text, file);
-  const binding = Binding.fromString(text);
+  const binding = tokenizersLibrary().Tokenizer.fromString(text);
   binding.disablePadding();
   // Without options: the longer text first.
   binding.setTruncation(maxLength);

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
-import { Tokenizer as Binding } from 'tokenizers';
+import type { Tokenizer as Binding } from 'tokenizers';
 import { ModelError } from '../errors.js';
 import { maxTextFileBytes, readLimited } from '../read-limited.js';
+import { tokenizersLibrary } from './tokenizers-library.js';
 
 export interface Encoded {
   readonly ids: Int32Array;
@@ -41,7 +42,7 @@ export function tokenizerFromJson(text: string, file = 'tokenizer.json'): Tokeni
   if (text.length > maxTextFileBytes) throw new ModelError('bad_tokenizer', `is longer than ${maxTextFileBytes} characters`, { file });
   let binding: Binding;
   try {
-    binding = Binding.fromString(text);
+    binding = tokenizersLibrary().Tokenizer.fromString(text);
   } catch (cause) {
     throw new ModelError('bad_tokenizer', `is not a usable tokenizer (${(cause as Error).message})`, { file, cause });
   }
