@@ -1,11 +1,14 @@
-/** Where a request comes from: a web page of another origin, and a client that names a project. */
+/** Where a request comes from: a web page of another origin, a proxy, a client that names a project. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openTestApi, type TestApi } from '../testing/test-api.js';
 
 let api: TestApi;
 const origin = 'https://console.example';
 beforeAll(async () => {
-  api = await openTestApi({ env: { ROWSMITH_CORS_ORIGINS: `${origin},https://other.example` } });
+  api = await openTestApi({
+    requestsPerMinute: 20,
+    env: { ROWSMITH_CORS_ORIGINS: `${origin},https://other.example`, ROWSMITH_TRUSTED_PROXIES: '10.0.0.0/8' },
+  });
 });
 afterAll(() => api.close());
 
@@ -53,4 +56,36 @@ test("the key says which project a request is of: OpenAI's own ids are passed ov
       code: 'mismatched_project',
     });
   }
+});
+
+test('wrong keys are counted by the address that they come from; only a trusted proxy is believed about it', async () => {
+  const guess = async (proxy: string, forwardedFor: string) =>
+    (
+      await api.app.inject({
+        url: '/v1/models',
+        remoteAddress: proxy,
+        headers: { authorization: 'Bearer guess', 'x-forwarded-for': forwardedFor },
+      })
+    ).statusCode;
+  const statuses = async (proxy: string, address: (i: number) => string) => {
+    const seen: number[] = [];
+    for (let i = 0; i < 21; i++) seen.push(await guess(proxy, address(i)));
+    return seen;
+  };
+  const limited = [...Array<number>(20).fill(401), 429];
+  expect(await statuses('10.1.2.3', () => '198.51.100.1')).toEqual(limited);
+  expect(await guess('10.1.2.3', '198.51.100.2')).toBe(401);
+  // A stranger that says each time to be somebody else.
+  expect(await statuses('203.0.113.5', (i) => `198.51.100.${i + 10}`)).toEqual(limited);
+});
+
+test('a browser is told not to guess types, not to frame, and to load nothing from elsewhere', async () => {
+  const { headers } = await api.app.inject({ url: '/healthz' });
+  expect(headers).toMatchObject({
+    'x-content-type-options': 'nosniff',
+    'x-frame-options': 'SAMEORIGIN',
+    'referrer-policy': 'no-referrer',
+    'content-security-policy': expect.stringContaining("default-src 'self'"),
+  });
+  expect(headers['x-powered-by'] ?? headers['server']).toBeUndefined();
 });
