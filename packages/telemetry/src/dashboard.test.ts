@@ -19,6 +19,19 @@ async function exportedNames(): Promise<Set<string>> {
   return names;
 }
 
+test('every alert asks for metrics that are exported, and every metric that the documents say to watch has one', async () => {
+  const rules = await readFile(new URL('../../../infra/prometheus/rowsmith.rules.yml', import.meta.url), 'utf8');
+  const names = await exportedNames();
+  const asked = new Set(rules.replaceAll(/^ *summary:.*$/gm, '').match(/\browsmith_\w+/g) ?? []);
+  expect([...asked].filter((name) => !names.has(name))).toEqual([]);
+  const operations = await readFile(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
+  const [, table = ''] = operations.split('| alert when');
+  const watched = [...(table.split('\n\n')[0] ?? '').matchAll(/^\| `(rowsmith_\w+)/gm)].map(([, name]) => name ?? '');
+  expect(watched.length).toBeGreaterThan(7);
+  expect(watched.filter((name) => !asked.has(name))).toEqual([]);
+  expect(rules.match(/- alert: \w+/g)).toHaveLength(new Set(rules.match(/- alert: \w+/g)).size);
+});
+
 test('every query of the dashboard names metrics that are exported, and every metric of ours is shown', async () => {
   const file = new URL('../../../infra/grafana/rowsmith.json', import.meta.url);
   const dashboard = JSON.parse(await readFile(file, 'utf8')) as Dashboard;
