@@ -1,24 +1,23 @@
 /** A file system of a few megabytes that a test fills for real: a tmpfs, for which the right to mount is needed. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmdirSync } from 'node:fs';
-import { open, readdir, rm, statfs } from 'node:fs/promises';
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, rmdirSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface SmallDisk {
   readonly folder: string;
-  /** What a file takes is a multiple of it: between two multiples no write finds another disk. */
-  readonly pageBytes: number;
-  /** Fills the disk until just so many pages are left. Again, with another number, as often as wanted. */
-  leave(pages: number): Promise<void>;
+  /** Fills the disk until just so many pages are left: what a file takes is whole pages. Again, with another number, as often as wanted. */
+  leave(pages: number): void;
   /** All space is back. */
-  free(): Promise<void>;
+  free(): void;
   /** Every file and folder, the filling left out, sorted. */
   names(): Promise<string[]>;
   unmount(): void;
 }
 
 const fillerName = '.filler';
+const zeros = Buffer.alloc(1 << 20);
 const mount = (folder: string, bytes: number, inodes = 0) =>
   spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes},nr_inodes=${inodes},mode=0777`, 'tmpfs', folder], { encoding: 'utf8' });
 const umount = (folder: string) => spawnSync('umount', ['--lazy', folder], { stdio: 'ignore' });
@@ -40,22 +39,20 @@ export function mountSmallDisk(bytes: number, inodes = 0): SmallDisk | null {
   const filler = join(folder, fillerName);
   return {
     folder,
-    pageBytes: 4096,
-    async leave(pages) {
-      const file = await open(filler, 'a');
+    leave(pages) {
+      const file = openSync(filler, 'a');
       try {
-        const { size } = await file.stat();
-        const { bavail, bsize } = await statfs(folder);
+        const { size } = fstatSync(file);
+        const { bavail, bsize } = statfsSync(folder);
         const target = size + (bavail - pages) * bsize;
         if (target < 0) throw new RangeError(`this disk has no ${pages} pages`);
-        await file.truncate(Math.min(size, target));
-        const page = Buffer.alloc(bsize);
-        for (let at = size; at < target; at += bsize) await file.write(page);
+        ftruncateSync(file, Math.min(size, target));
+        for (let at = size; at < target; ) at += writeSync(file, zeros, 0, Math.min(zeros.length, target - at));
       } finally {
-        await file.close();
+        closeSync(file);
       }
     },
-    free: () => rm(filler, { force: true }),
+    free: () => rmSync(filler, { force: true }),
     async names() {
       return (await readdir(folder, { recursive: true })).filter((name) => name !== fillerName).sort();
     },
@@ -85,7 +82,7 @@ export async function fillAtEveryPage(
   const failures: { error: unknown; left: unknown }[] = [];
   try {
     for (let pages = 0; pages <= mostPages; pages++) {
-      await disk.leave(pages);
+      disk.leave(pages);
       try {
         await write();
         return failures;
@@ -94,7 +91,7 @@ export async function fillAtEveryPage(
       }
     }
   } finally {
-    await disk.free();
+    disk.free();
   }
   throw new Error(`does not succeed with ${mostPages} free pages either`, { cause: failures.at(-1)?.error });
 }
