@@ -29,7 +29,7 @@ export type Kernels = { readonly loaded: true; readonly path: string } | { reado
 
 let loading: Promise<Kernels> | undefined;
 
-/** Registers the fused operators with this process's TensorFlow, once. ROWSMITH_KERNELS=off keeps the stock operators. */
+/** Registers the fused operators with this process's TensorFlow, once. ROWSMITH_KERNELS=off keeps the stock operators; the path of a file is another build. */
 export function loadKernels(env: Readonly<Record<string, string | undefined>> = process.env): Promise<Kernels> {
   loading ??= load(env);
   return loading;
@@ -37,7 +37,7 @@ export function loadKernels(env: Readonly<Record<string, string | undefined>> = 
 
 async function load(env: Readonly<Record<string, string | undefined>>): Promise<Kernels> {
   if (env['ROWSMITH_KERNELS'] === 'off') return { loaded: false, reason: 'switched off by ROWSMITH_KERNELS=off' };
-  const { path } = kernelsBuild();
+  const path = env['ROWSMITH_KERNELS'] || kernelsBuild().path;
   if (!existsSync(path)) return { loaded: false, reason: 'not built for this processor; `npm run setup` builds them' };
   loadBinding();
   try {
