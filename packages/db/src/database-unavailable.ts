@@ -13,10 +13,11 @@ const onTheWay = [
   'EAI_AGAIN',
 ];
 /**
- * SQLSTATE of a server that goes, comes, or is full: 57P01 to 57P03 (shutdown, crash, starting up), 53300 (too many connections), 08xxx (connection).
+ * SQLSTATE of a server that goes, comes, or is full: 57P01 to 57P03 (shutdown, crash, starting up), 53100 (no space on its disk), 53200 (no memory),
+ * 53300 (too many connections), 08xxx (connection).
  * Prisma's P1001, P1002, P1008, P1017 (not reached, timed out, closed), P2024 and P2028 (no connection, no transaction in time).
  */
-const ofServer = /^(57P0[123]|53300|08\w{3}|P10(01|02|08|17)|P2024|P2028)$/;
+const ofServer = /^(57P0[123]|53[123]00|08\w{3}|P10(01|02|08|17)|P2024|P2028)$/;
 /** What Prisma's adapter makes of some of them, without a code. */
 const ofAdapter = ['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout', 'TooManyConnections'];
 /** node-postgres and its pool give these no code. */
