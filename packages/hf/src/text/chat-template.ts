@@ -4,6 +4,7 @@ import { readLimited } from '../read-limited.js';
 import { type CompiledTemplate, compileTemplate } from './compile-template.js';
 import { markGeneration } from './generation-tags.js';
 import { checkTemplateInput } from './template-values.js';
+import { topLevelMember } from './top-level-member.js';
 
 /** One chat message as the template sees it: role, content, and whatever else (tool_calls, name) the data carries. */
 export type ChatMessage = Readonly<Record<string, unknown>> & { readonly role: string };
@@ -28,13 +29,12 @@ export interface ChatTemplate {
  */
 export async function loadChatTemplate(dir: string): Promise<ChatTemplate> {
   const file = 'tokenizer_config.json';
-  const config = await readJson(join(dir, file), file);
+  const config = parsed(await read(join(dir, file), file), file);
   const source = templateSource(config, file);
   if (source === null) {
     throw new ModelError('bad_template', 'has no chat_template; give the model one, or use prompt/completion or text data', { file });
   }
-  const tokenizer = await readJson(join(dir, 'tokenizer.json'), 'tokenizer.json');
-  return chatTemplate(source, namedTokens(config), specialContents(tokenizer), file);
+  return chatTemplate(source, namedTokens(config), await specialTokensOf(dir), file);
 }
 
 /** `named`: bos_token, eos_token and the like, as the template can print them. */
@@ -89,8 +89,11 @@ function namedTokens(config: Readonly<Record<string, unknown>>): Record<string, 
   return named;
 }
 
-function specialContents(tokenizer: Readonly<Record<string, unknown>>): string[] {
-  const added = tokenizer['added_tokens'];
+async function specialTokensOf(dir: string): Promise<string[]> {
+  const file = 'tokenizer.json';
+  const text = await read(join(dir, file), file);
+  const member = topLevelMember(text, 'added_tokens');
+  const { added_tokens: added } = parsed(member === null ? text : `{"added_tokens":${member}}`, file);
   if (!Array.isArray(added)) return [];
   return added.flatMap((t: unknown) => (isRecord(t) && t['special'] === true && typeof t['content'] === 'string' ? [t['content']] : []));
 }
@@ -98,13 +101,22 @@ function specialContents(tokenizer: Readonly<Record<string, unknown>>): string[]
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-async function readJson(path: string, file: string): Promise<Readonly<Record<string, unknown>>> {
+function read(path: string, file: string): Promise<string> {
+  return readLimited(path).catch((cause: unknown) => {
+    throw unreadable(file, cause);
+  });
+}
+
+function parsed(text: string, file: string): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
-    value = JSON.parse(await readLimited(path));
+    value = JSON.parse(text);
   } catch (cause) {
-    throw new ModelError('bad_tokenizer', `cannot be read (${(cause as Error).message})`, { file, cause });
+    throw unreadable(file, cause);
   }
   if (!isRecord(value)) throw new ModelError('bad_tokenizer', 'is not a JSON object', { file });
   return value;
 }
+
+const unreadable = (file: string, cause: unknown) =>
+  new ModelError('bad_tokenizer', `cannot be read (${(cause as Error).message})`, { file, cause });
