@@ -17,9 +17,10 @@ function eventOf(point: MetricPoint, totalSteps: number | null): NewEvent {
   };
 }
 
-/** Of one step: what the later one has, and the earlier one's where it has nothing. */
+/** Of one step: what the later one has, and the earlier one's where it has nothing. `seconds` stay those of the step, not of the evaluation after it. */
 function together(before: MetricPoint, after: MetricPoint): MetricPoint {
-  return { ...before, ...Object.fromEntries(Object.entries(after).filter(([, value]) => value !== null)) };
+  const both = { ...before, ...Object.fromEntries(Object.entries(after).filter(([, value]) => value !== null)) };
+  return before.train_loss !== null && after.train_loss === null ? { ...both, seconds: before.seconds } : both;
 }
 
 /**
@@ -55,6 +56,6 @@ export async function storeMetrics(tx: Transaction, jobId: string, points: reado
       valid_mean_token_accuracy = COALESCE(EXCLUDED.valid_mean_token_accuracy, metric.valid_mean_token_accuracy),
       learning_rate = COALESCE(EXCLUDED.learning_rate, metric.learning_rate), grad_norm = COALESCE(EXCLUDED.grad_norm, metric.grad_norm),
       tokens = COALESCE(EXCLUDED.tokens, metric.tokens), labelled_tokens = COALESCE(EXCLUDED.labelled_tokens, metric.labelled_tokens),
-      seconds = COALESCE(EXCLUDED.seconds, metric.seconds)`;
+      seconds = CASE WHEN EXCLUDED.train_loss IS NULL AND metric.train_loss IS NOT NULL THEN metric.seconds ELSE COALESCE(EXCLUDED.seconds, metric.seconds) END`;
   await appendEvents(tx, jobId, events);
 }

@@ -210,11 +210,14 @@ describe('attempts', () => {
     // Not a sum of few powers of two: stored as it is, to the last bit.
     const loss = 0.1 + 0.2;
     await store.metrics(job.id, epoch, [point(1, loss), point(2, 0.25)]);
-    await store.metrics(job.id, epoch, [point(2, 0.25), point(2, null, 0.125), point(2, null, 0.125)]);
+    // Evaluations take longer than their step; its row keeps the seconds of the step, whether they come together or later.
+    const evaluation = (step: number, valid: number) => ({ ...point(step, null, valid), seconds: 60 });
+    await store.metrics(job.id, epoch, [point(2, 0.25), evaluation(2, 0.125), evaluation(2, 0.125)]);
+    await store.metrics(job.id, epoch, [evaluation(2, 0.125)]);
     const jobs = createJobStore(database);
-    expect((await jobs.metrics(projectId, job.id, -1, 10))?.map((p) => [p.step, p.train_loss, p.valid_loss])).toEqual([
-      [1, loss, null],
-      [2, 0.25, 0.125],
+    expect((await jobs.metrics(projectId, job.id, -1, 10))?.map((p) => [p.step, p.train_loss, p.valid_loss, p.seconds])).toEqual([
+      [1, loss, null, 1],
+      [2, 0.25, 0.125, 1],
     ]);
     const events = (await jobs.eventsSince(projectId, job.id, 0, 100))?.filter((e) => e.kind === 'metrics');
     expect(events?.map((e) => [e.data['step'], e.data['train_loss'], e.data['valid_loss']])).toEqual([

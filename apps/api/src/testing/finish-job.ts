@@ -8,7 +8,7 @@ import type { AttemptStore, ObjectStore } from '@rowsmith/core';
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
 /** train_loss is 2/step, so that every row of a result file is known. */
-const pointOf = (step: number): MetricPoint => ({
+export const pointOf = (step: number): MetricPoint => ({
   step,
   epoch: step / 4,
   train_loss: 2 / step,

@@ -67,7 +67,9 @@ async function serve({ tracking, jobs, servers }: TrackingLoopDeps, due: DueTrac
   const progress = { handle: run.handle, url: run.url, lastStep: due.lastStep, sentPoints: due.sentPoints };
   const now = Date.now();
   for (;;) {
-    const page: readonly MetricPoint[] = (await jobs.metrics(due.job.projectId, due.job.id, progress.lastStep, pagePoints)) ?? [];
+    const read: readonly MetricPoint[] = (await jobs.metrics(due.job.projectId, due.job.id, progress.lastStep, pagePoints)) ?? [];
+    // The newest step may still be evaluated, which fills in its row: it is whole when another has come after it, or the job is over.
+    const page = isFinal(due.job.status) ? read : read.slice(0, -1);
     const last = page.at(-1);
     if (last === undefined) break;
     await run.log(page, progress.sentPoints, now);

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { begin, pointOf } from '../testing/finish-job.js';
 import { openTestApi, type TestApi } from '../testing/test-api.js';
 
 interface Seen {
@@ -79,6 +80,40 @@ test('the metrics of a job reach W&B and MLflow, and both runs are closed', asyn
   const losses = metrics.filter(({ key }) => key === 'train/loss');
   expect(losses.map(({ step, value }) => [step, value])).toEqual(lines.map((line) => [line['_step'], line['train/loss']]));
 });
+
+test('an evaluation that comes after its step was seen is sent with it', async () => {
+  const job = (await create([{ type: 'mlflow', mlflow: { experiment: 'late' } }])).json<{ id: string }>();
+  const from = seen.length;
+  const { attempts } = api.worker;
+  const { epoch } = await begin(api.worker, job.id);
+  const sent = () =>
+    seen
+      .slice(from)
+      .flatMap(({ path, body }) =>
+        path.endsWith('log-batch') ? ((body['metrics'] ?? []) as { key: string; step: number; value: number }[]) : [],
+      );
+  const of = (key: string) => sent().flatMap((metric) => (metric.key === key ? [[metric.step, metric.value]] : []));
+  await attempts.metrics(job.id, epoch, [pointOf(1), pointOf(2)]);
+  await until(() => (of('train/loss').length > 0 ? true : undefined));
+  // Step 2 may still be evaluated.
+  expect(of('train/loss')).toEqual([[1, 2]]);
+  await attempts.metrics(job.id, epoch, [{ ...pointOf(2), train_loss: null, valid_loss: 0.75 }]);
+  await attempts.metrics(job.id, epoch, [pointOf(3)]);
+  await until(() => (of('eval/loss').length > 0 ? true : undefined));
+  expect(of('eval/loss')).toEqual([[2, 0.75]]);
+  expect(of('train/loss')).toEqual([
+    [1, 2],
+    [2, 1],
+  ]);
+  await attempts.metrics(job.id, epoch, [{ ...pointOf(3), train_loss: null, valid_loss: 0.5 }]);
+  await api.inject('POST', `/jobs/${job.id}/cancel`);
+  await attempts.cancelled(job.id, epoch);
+  await until(() => seen.slice(from).find(({ path }) => path.endsWith('runs/update')));
+  expect(of('eval/loss')).toEqual([
+    [2, 0.75],
+    [3, 0.5],
+  ]);
+}, 60_000);
 
 test('a server that refuses costs a warning, not the job', async () => {
   wandbStatus = 401;
