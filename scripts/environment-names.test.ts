@@ -78,3 +78,15 @@ test('a GPU worker is never of the class cpu', () => {
   for (const text of [gpu, read('infra/kubernetes/worker-cuda.yaml'), read('Dockerfile.gpu')])
     expect(text).toMatch(/ROWSMITH_DEVICE_CLASS(?:: |, value: |=)cuda/);
 });
+
+test('containers of ours run with few rights and not as root', () => {
+  const [, common = ''] = /^x-service: &service\n((?: .*\n)+)/m.exec(read('docker-compose.yml')) ?? [];
+  for (const line of ['cap_drop: [ALL]', 'read_only: true', 'security_opt: ["no-new-privileges:true"]']) expect(common).toContain(line);
+  for (const file of ['Dockerfile', 'Dockerfile.gpu']) {
+    const starts = read(file)
+      .split(/^FROM /m)
+      .filter((stage) => stage.includes('\nCMD '));
+    expect(starts.length).toBeGreaterThan(0);
+    for (const stage of starts) expect(stage).toMatch(/\nUSER 1000:1000\n/);
+  }
+});
