@@ -53,6 +53,25 @@ test('what goes in comes out, whole and in order, also under a delay that change
   expect(Buffer.concat(got).equals(sent)).toBe(true);
 });
 
+test('a slow line takes its latency once and its time for every byte, and loses none', async () => {
+  const client = await open();
+  const sent = Buffer.alloc(200_000, 'abcdefghijklmnopqrstuvwxyz0123456789');
+  const got: Buffer[] = [];
+  const whole = new Promise<void>((done) => {
+    client.on('data', (chunk: Buffer) => {
+      got.push(chunk);
+      if (got.reduce((sum, { byteLength }) => sum + byteLength, 0) === sent.byteLength) done();
+    });
+  });
+  proxy.slow({ latencyMs: 50, bytesPerSecond: 1e6 });
+  const began = performance.now();
+  client.write(sent);
+  await whole;
+  expect(Buffer.concat(got).equals(sent)).toBe(true);
+  // 0.2 s for the bytes, and each way's latency.
+  expect(performance.now() - began).toBeGreaterThanOrEqual(299);
+});
+
 test('a delay holds each way back', async () => {
   const client = await open();
   expect(await say(client, 'warm')).toBe('warm');

@@ -13,10 +13,23 @@ export interface FaultProxy {
   refuse(refusing: boolean): void;
   /** What passes from now on, both ways, waits this long first; 0 = at once. Order is kept. */
   delay(ms: number): void;
+  /**
+   * A long, thin line, all connections together: each way a byte takes `latencyMs`, and `bytesPerSecond` pass. Other than with `delay` chunks are on the
+   * way at once. null: as fast as can be.
+   */
+  slow(line: SlowLine | null): void;
   /** Nothing passes, either way, while it is on; connections stay open and are taken. Afterwards all of it passes. */
   silence(silent: boolean): void;
   stop(): Promise<void>;
 }
+
+export interface SlowLine {
+  readonly latencyMs: number;
+  readonly bytesPerSecond: number;
+}
+
+/** On the way of one connection at a time; beyond it nothing more is read. */
+const mostOnTheWay = 1 << 20;
 
 /** `port` 0 takes a free one. */
 export async function startFaultProxy(targetPort: number, port = 0): Promise<FaultProxy> {
@@ -26,22 +39,41 @@ export async function startFaultProxy(targetPort: number, port = 0): Promise<Fau
   let delayMs = 0;
   let silence = Promise.resolve();
   let endSilence: (() => void) | null = null;
+  let line: SlowLine | null = null;
   const pairs = new Set<() => void>();
 
-  /** Reads on only when what was read has passed, so that the order stays and memory is bounded. */
-  const forward = (from: Socket, pass: (chunk: Buffer) => void, end: () => void) => {
+  /** One way through the proxy. */
+  class Way {
+    /** When the line has taken what was given to it. */
+    #takenAt = 0;
+
+    /** When the last byte of a chunk arrives, on the slow line. */
+    arrival(bytes: number, { latencyMs, bytesPerSecond }: SlowLine): number {
+      this.#takenAt = Math.max(this.#takenAt, performance.now()) + (1_000 * bytes) / bytesPerSecond;
+      return this.#takenAt + latencyMs;
+    }
+  }
+  const [there, back] = [new Way(), new Way()];
+
+  /** In order, and with bounded memory: beyond what may be on the way it reads on when something has passed. */
+  const forward = (way: Way, from: Socket, pass: (chunk: Buffer) => void, end: () => void) => {
     let last = Promise.resolve();
+    let onTheWay = 0;
     const after = async (ready: Promise<void>, ms: number) => {
       await ready;
       if (ms > 0) await new Promise((later) => setTimeout(later, ms));
     };
     from.on('data', (chunk: Buffer) => {
-      if (delayMs === 0 && endSilence === null && !from.isPaused()) return pass(chunk);
-      from.pause();
+      if (delayMs === 0 && endSilence === null && line === null && onTheWay === 0 && !from.isPaused()) return pass(chunk);
+      const arrival = line === null ? null : way.arrival(chunk.byteLength, line);
+      onTheWay += chunk.byteLength;
+      if (arrival === null || onTheWay > mostOnTheWay) from.pause();
       last = last.then(async () => {
-        await after(silence, delayMs);
-        pass(chunk);
+        await after(silence, arrival === null ? delayMs : arrival - performance.now());
+        onTheWay -= chunk.byteLength;
+        // What is written may ask for a pause, so reading goes on first.
         from.resume();
+        pass(chunk);
       });
     });
     from.on('end', () => {
@@ -71,9 +103,10 @@ export async function startFaultProxy(targetPort: number, port = 0): Promise<Fau
       from.pause();
       to.once('drain', () => from.resume());
     };
-    forward(client, write(target, client), () => target.end());
+    forward(there, client, write(target, client), () => target.end());
     const answer = write(client, target);
     forward(
+      back,
       target,
       (chunk) => {
         if (cutAfter === null || chunk.byteLength < cutAfter) {
@@ -113,6 +146,9 @@ export async function startFaultProxy(targetPort: number, port = 0): Promise<Fau
     },
     delay(ms) {
       delayMs = ms;
+    },
+    slow(next) {
+      line = next;
     },
     silence(on) {
       endSilence?.();

@@ -1,10 +1,12 @@
 export { installedFakeTime } from './chaos/fake-time.js';
 export { type GoalsOptions, measureGoals } from './chaos/measure-goals.js';
+export { makePoor, type PoorStore } from './chaos/poor-store.js';
 export { type ChaosOptions, type ChaosReport, runChaos } from './chaos/run-chaos.js';
-export { type FaultProxy, startFaultProxy } from './fault-proxy.js';
+export { type FaultProxy, type SlowLine, startFaultProxy } from './fault-proxy.js';
 export { freePort, runSql, startPostgres, type TestPostgres } from './postgres.js';
 export { pythonWith } from './python-environment.js';
 export { startRedis, type TestRedis } from './redis.js';
+export { type RefusingHttp, startRefusingHttp } from './refusing-http.js';
 export { type S3Server, s3Servers, startS3, type TestS3 } from './s3.js';
 export { canMount, fillAtEveryPage, folderOn, mountSmallDisk, type SmallDisk, type WriteSite } from './small-disk.js';
 export { addTinyModel } from './tiny-model.js';

@@ -57,3 +57,20 @@ test('a store that is gone is a cut connection, not an answer', async () => {
   store = createServer().listen(0, '127.0.0.1');
   await once(store, 'listening');
 });
+
+test('loses every second answer, after the server has done it', async () => {
+  let done = 0;
+  store.on('request', () => {
+    done += 1;
+  });
+  proxy.loseEvery(2);
+  const outcomes: unknown[] = [];
+  for (let i = 0; i < 4; i++)
+    outcomes.push(
+      await ask({ method: 'PUT', body: 'abc' }).then(
+        ({ status }) => status,
+        () => 'lost',
+      ),
+    );
+  expect([outcomes, done, proxy.lost]).toEqual([[201, 'lost', 201, 'lost'], 4, 2]);
+});

@@ -108,6 +108,11 @@ export class WorkerStack {
     return stack;
   }
 
+  /** Where S3 is, past everything; undefined: the objects are files. */
+  get s3Endpoint(): string | undefined {
+    return this.surroundings['ROWSMITH_S3_ENDPOINT'];
+  }
+
   async stop(): Promise<void> {
     this.#closing = true;
     await this.endWorkers();

@@ -2,11 +2,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { PatientClient } from './client.js';
 import { type Installation, type KeptWorker, openInstallation } from './installation.js';
 import { JobsUnderFault } from './jobs-under-fault.js';
 import type { HeldJob } from './ledger.js';
 import type { ChaosSurroundings } from './plan.js';
+import { makePoor } from './poor-store.js';
 import type { Violation } from './verdict.js';
 
 export interface GoalsOptions {
@@ -19,6 +21,7 @@ export interface GoalsOptions {
   readonly log: (line: Readonly<Record<string, unknown>>) => void;
 }
 
+const isOver = (status: string | undefined) => status === undefined || ['succeeded', 'failed', 'cancelled'].includes(status);
 const wait = (ms: number) => new Promise<void>((over) => setTimeout(over, ms));
 /** Long enough to be hit in its middle. */
 const longSteps = 2_000;
@@ -35,13 +38,18 @@ export async function measureGoals({ queue, storage, times, only, log }: GoalsOp
   const client = new PatientClient(installation.url, installation.key, onViolation, 600_000);
   const jobs = new JobsUnderFault(installation, client, { seed: 0, steps: 8, openJobs: 2, patienceMs: 600_000, onViolation });
   try {
-    await jobs.undisturbed();
+    const { files } = await jobs.undisturbed();
     const measures = new Measures(installation, client, jobs, times);
     const all: readonly [number: number, goal: string, measure: () => Promise<Record<string, number[]>>][] = [
       [2, 'kill -9 of worker or trainer, to the next attempt', () => measures.kills()],
       [3, 'SIGTERM of a worker, to its end', () => measures.handbacks()],
       [4, 'cancel, to the answer', () => measures.cancels()],
       [5, 'Postgres killed and back, to the first answer of the API', () => measures.database()],
+      [
+        10,
+        'a store of 5 s latency, 1 MB/s, 30 % of 503 and lost answers, to the same bytes in one attempt',
+        () => measures.poorStore(files, log),
+      ],
       [7, 'everything started 30 s before Postgres, to the first answer', () => measures.lateDatabase()],
     ];
     for (const [number, goal, measure] of all) {
@@ -129,6 +137,31 @@ class Measures {
     return { 'after the server was up': found };
   }
 
+  /** Needs S3. Throws when there is a second attempt (a lock was lost), or a byte differs. */
+  async poorStore(files: Readonly<Record<string, string>>, log: GoalsOptions['log']): Promise<Record<string, number[]>> {
+    const { ledger, surroundings, adapterFiles } = this.installation;
+    const { parts, refusing } = surroundings;
+    if (parts.s3 === undefined || refusing === null) return {};
+    await this.#untilIdle();
+    const store = makePoor(parts.s3.proxy, refusing, { latencyMs: 2_500, bytesPerSecond: 1e6 });
+    try {
+      const at = Date.now();
+      const id = await this.jobs.post('poor-store');
+      while (!isOver((await ledger.jobs()).find((job) => job.id === id)?.status)) await wait(100);
+      const took = Date.now() - at;
+      const { status, attempts, adapterManifestKey } = await ledger.rows(id);
+      const [refused, lost] = [store.refused, store.lost];
+      store.heal();
+      const found = adapterManifestKey === null ? {} : await adapterFiles(adapterManifestKey);
+      log({ number: 10, status, attempts: attempts.length, requestsRefused: refused, answersLost: lost });
+      if (status !== 'succeeded' || attempts.length !== 1 || !isDeepStrictEqual(found, files))
+        throw new Error(`with a poor store the job ended ${status} after ${attempts.length} attempts with ${JSON.stringify(found)}`);
+      return { 'from creation to success': [took] };
+    } finally {
+      store.heal();
+    }
+  }
+
   async lateDatabase(): Promise<Record<string, number[]>> {
     const { api, workers, surroundings } = this.installation;
     const back = surroundings.parts.postgres?.bounce(30_000);
@@ -137,6 +170,14 @@ class Measures {
     const answered = await this.#untilAnswered();
     await this.#atWork();
     return { 'after the server was up': [answered] };
+  }
+
+  async #untilIdle(): Promise<void> {
+    for (const id of this.#open.splice(0)) {
+      if (!isOver((await this.installation.ledger.jobs()).find((job) => job.id === id)?.status))
+        await this.client.once(`/jobs/${id}/cancel`, { method: 'POST' });
+      while (!isOver((await this.installation.ledger.jobs()).find((job) => job.id === id)?.status)) await wait(50);
+    }
   }
 
   async #untilAnswered(): Promise<number> {
