@@ -51,6 +51,8 @@ export function openDatabase(databaseUrl: string, options: { readonly maxConnect
     max: options.maxConnections ?? 10,
     // Without it a server that swallows packets is waited for without end.
     connectionTimeoutMillis: 10_000,
+    // A new one costs the server a process and this one a password exchange, and prepares every statement again; after 10 s, which is usual, each burst would begin with that.
+    idleTimeoutMillis: 300_000,
     keepAlive: true,
   });
   const nameOf = statementNames();

@@ -4,7 +4,7 @@
  */
 
 /** Texts of a generation; with the one before it that is what is kept. */
-const mostTexts = 1_000;
+const mostTexts = 500;
 /** Longer ones are parsed each time. */
 const longest = 8_192;
 

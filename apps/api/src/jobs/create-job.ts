@@ -54,8 +54,8 @@ export async function createJob(
   idempotencyKey: string | undefined,
   sent: unknown = body,
 ): Promise<Created> {
-  const bodySha256 = createHash('sha256').update(canonicalJson(sent)).digest('hex');
-  const idempotency = idempotencyKey === undefined ? undefined : { key: idempotencyKey, bodySha256 };
+  const bodySha256 = () => createHash('sha256').update(canonicalJson(sent)).digest('hex');
+  const idempotency = idempotencyKey === undefined ? undefined : { key: idempotencyKey, bodySha256: bodySha256() };
   if (idempotency) {
     const earlier = await deps.jobs.replay(projectId, idempotency);
     if (earlier === 'other_body') throw reused();
