@@ -95,6 +95,12 @@ test('pages end, and filter by metadata', async () => {
   expect(seen).toEqual(made);
   const one = await openai.fineTuning.jobs.list({ metadata: { batch: 'pages', i: '3' } });
   expect(one.data.map((j) => j.id)).toEqual([made[1]]);
+  const bare = await openai.fineTuning.jobs.create({ model: api.modelId, training_file: file.id });
+  // As OpenAI's documents have it: the literal query string.
+  const without = await openai.get<{ data: { id: string; metadata: unknown }[] }>('/fine_tuning/jobs?metadata=null');
+  expect(without.data.map((j) => j.metadata)).toEqual(without.data.map(() => null));
+  expect(without.data[0]?.id).toBe(bare.id);
+  await expect(openai.get('/fine_tuning/jobs?metadata=blue')).rejects.toMatchObject({ status: 400, param: 'metadata' });
 });
 
 test('cancel; a second cancel is a BadRequestError that is not retried', async () => {

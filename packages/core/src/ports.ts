@@ -161,7 +161,10 @@ export interface JobStore {
   /** What was asked for when the job was made; null for jobs from before it was kept. */
   request(projectId: ProjectId, id: string): Promise<CreateJobBody | null>;
   get(projectId: ProjectId, id: string): Promise<JobRecord | null>;
-  list(projectId: ProjectId, page: Page & { readonly metadata?: Readonly<Record<string, string>> | undefined }): Promise<PageOf<JobRecord>>;
+  list(
+    projectId: ProjectId,
+    page: Page & { readonly metadata?: Readonly<Record<string, string>> | 'none' | undefined },
+  ): Promise<PageOf<JobRecord>>;
   /** queued: cancelled at once; running: asked of the worker by its next heartbeat; finished: 'final'. */
   cancel(projectId: ProjectId, id: string): Promise<JobRecord | 'final' | null>;
   /** queued: paused at once; running: `pausing`, asked of the worker by its next heartbeat; paused or pausing: as it is. */

@@ -2,6 +2,7 @@ import type { CreateJobBody } from '@rowsmith/contracts';
 import type { JobStore, TrainingSpeed } from '@rowsmith/core';
 import { currentTraceparent } from '@rowsmith/telemetry';
 import type { Database, Transaction } from './database.js';
+import { Prisma } from './generated/client.js';
 import { dropOldKeys, replayed } from './idempotency.js';
 import { insertJob } from './insert-job.js';
 import { pageOf } from './page.js';
@@ -74,7 +75,10 @@ export function createJobStore(database: Database): JobStore {
         const rows = await polled.jobs(projectId, page, after);
         return { items: rows.slice(0, page.limit).map(jobRecord), hasMore: rows.length > page.limit };
       }
-      const wanted = Object.entries(metadata).map(([key, value]) => ({ metadata: { path: [key], equals: value } }));
+      const wanted =
+        metadata === 'none'
+          ? [{ metadata: { equals: Prisma.AnyNull } }]
+          : Object.entries(metadata).map(([key, value]) => ({ metadata: { path: [key], equals: value } }));
       return pageOf(
         page,
         after,

@@ -23,11 +23,13 @@ const Job = named(JobObject, 'FineTuningJob');
 const metadataParameter = /^metadata\[([^\]]{1,64})\]$/;
 const ListQuery = Type.Object(pageQuery(20, 100), {
   additionalProperties: false,
-  patternProperties: { [metadataParameter.source]: Type.String({ maxLength: 512 }) },
+  // Patterns, which OpenAPI cannot say: the document has one parameter for both.
+  patternProperties: { [metadataParameter.source]: Type.String({ maxLength: 512 }), '^metadata$': Type.Literal('null') },
 });
 
-/** `metadata[key]=value` parameters, all of which a job must have. */
-function metadataFilter(query: Readonly<Record<string, unknown>>): Record<string, string> | undefined {
+/** `metadata[key]=value` parameters, all of which a job must have; `metadata=null`: jobs without any. */
+function metadataFilter(query: Readonly<Record<string, unknown>>): Record<string, string> | 'none' | undefined {
+  if (query['metadata'] === 'null') return 'none';
   const pairs = Object.entries(query).flatMap(([name, value]) => {
     const key = metadataParameter.exec(name)?.[1];
     return key === undefined ? [] : [[key, String(value)] as const];
@@ -79,7 +81,7 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
         queryObjects: {
           metadata: {
             type: 'object',
-            description: 'jobs that have all of these pairs',
+            description: 'jobs that have all of these pairs; `metadata=null`: jobs without metadata',
             additionalProperties: { type: 'string', maxLength: 512 },
           },
         },
