@@ -61,7 +61,8 @@ export function openDatabase(databaseUrl: string, options: { readonly maxConnect
   const prisma = new PrismaClient({ adapter, transactionOptions: { maxWait: 10_000, timeout: 20_000 } });
   return {
     prisma,
-    rows: async ({ text, values }) => (await pool.query({ text, values: [...values], name: nameOf({ sql: text }), types: columnTypes })).rows,
+    rows: async ({ text, values }) =>
+      (await pool.query({ text, values: [...values], name: nameOf({ sql: text }), types: columnTypes })).rows,
     pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close: () => prisma.$disconnect(),
   };

@@ -15,7 +15,9 @@ const jsonOrNull = (value: object | null) => Prisma.sql`${value === null ? null 
  */
 export function insertJob(job: NewJob, traceparent: string | null): Prisma.Sql {
   const { id, projectId, spec } = job;
-  const files = [...new Set([job.trainingFile, ...(spec.mixture ?? []).map(({ file }) => file), ...(job.validationFile ? [job.validationFile] : [])])];
+  const files = [
+    ...new Set([job.trainingFile, ...(spec.mixture ?? []).map(({ file }) => file), ...(job.validationFile ? [job.validationFile] : [])]),
+  ];
   const second: Pick<NewEvent, 'type' | 'message'> = job.autoStart
     ? { type: 'job.queued', message: 'Fine-tuning job is queued' }
     : { type: 'job.paused', message: 'Fine-tuning job waits to be started' };

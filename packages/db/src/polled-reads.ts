@@ -10,7 +10,9 @@ const orders = ['asc', 'desc'] as const;
 const byOrder = (text: (order: 'asc' | 'desc', beyond: '<' | '>') => string) =>
   Object.fromEntries(orders.map((order) => [order, text(order, order === 'desc' ? '<' : '>')])) as Record<'asc' | 'desc', string>;
 
-const firstJobs = byOrder((order) => `SELECT ${jobColumns} FROM job WHERE project_id = $1 ORDER BY created_at ${order}, id ${order} LIMIT $2`);
+const firstJobs = byOrder(
+  (order) => `SELECT ${jobColumns} FROM job WHERE project_id = $1 ORDER BY created_at ${order}, id ${order} LIMIT $2`,
+);
 const nextJobs = byOrder(
   (order, beyond) => `
     SELECT ${jobColumns} FROM job WHERE project_id = $1 AND (created_at, id) ${beyond} ($3, $4) ORDER BY created_at ${order}, id ${order} LIMIT $2`,
