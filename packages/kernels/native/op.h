@@ -171,6 +171,6 @@ void registerCrossEntropy();
 void registerAdamW();
 void registerMapWeights();
 void registerQuantise();
-void registerBf16MatMul();
+void registerMatMul();
 
 }  // namespace rowsmith

@@ -20,7 +20,7 @@ export const kernelOps = [
   'RowsmithDequantizeNf4',
   'RowsmithQuantizeInt8',
   'RowsmithDequantizeInt8',
-  'RowsmithBf16MatMul',
+  'RowsmithMatMul',
 ] as const;
 export type KernelOp = (typeof kernelOps)[number];
 

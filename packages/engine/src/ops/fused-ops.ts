@@ -13,6 +13,8 @@ const gated: Readonly<Record<Activation, readonly Attribute[]>> = {
   gelu_tanh: [attribute.string('act', 'gelu_tanh')],
 };
 
+const fewRows = 48;
+
 /**
  * StockOps with the operators of packages/kernels where they exist: one pass over memory instead of five to ten, and attention that never
  * stores probabilities. Needs `loadKernels()` before. Results differ from StockOps by rounding only; each override has it as its twin in tests.
@@ -33,12 +35,18 @@ export class FusedOps extends StockOps {
   }
 
   protected override products(): Product {
-    // In f32 TensorFlow's oneDNN is the faster one.
-    if (this.precision === 'f32') return super.products();
-    const { runtime } = this;
-    const attributesOf = (a: number, b: number) => [attribute.int('transpose_a', a), attribute.int('transpose_b', b)];
+    const { precision, runtime, o } = this;
+    const attributesOf = (a: number, b: number) => [
+      attribute.int('transpose_a', a),
+      attribute.int('transpose_b', b),
+      attribute.string('precision', precision),
+    ];
     const attributes = { none: attributesOf(0, 0), a: attributesOf(1, 0), b: attributesOf(0, 1) };
-    return (a, b, transposed) => runtime.execute('RowsmithBf16MatMul', [a, b], attributes[transposed ?? 'none']);
+    return (a, b, transposed) => {
+      // A few rows are read once: packing the other operand would cost more than it saves.
+      if (precision === 'f32' && (a.shape[transposed === 'a' ? 1 : 0] ?? 0) < fewRows) return o.matMul(a, b, transposed);
+      return runtime.execute('RowsmithMatMul', [a, b], attributes[transposed ?? 'none']);
+    };
   }
 
   override mapPrivately(path: string, offset: number, shape: readonly number[]): Handle | null {

@@ -1,4 +1,4 @@
-/** Against sums in double precision over the operands rounded to bfloat16. Sizes are odd on purpose: every edge of a panel is met. */
+/** Against sums in double precision over the operands as they are, or rounded to bfloat16. Sizes are odd on purpose: every edge of a panel is met. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { host, type OpCaller, openOpCaller, values, worst } from './op-caller.js';
 
@@ -30,11 +30,17 @@ function product([m, n, k]: Sizes, a: Float32Array, b: Float32Array): Float32Arr
   return c;
 }
 
-function multiply([m, n, k]: Sizes, a: Float32Array, b: Float32Array, transpose: '' | 'a' | 'b' = ''): Float32Array {
+function multiply(
+  [m, n, k]: Sizes,
+  a: Float32Array,
+  b: Float32Array,
+  precision: 'f32' | 'bf16',
+  transpose: '' | 'a' | 'b' = '',
+): Float32Array {
   const left = transpose === 'a' ? host([k, m], transposed(m, k, a)) : host([m, k], a);
   const right = transpose === 'b' ? host([n, k], transposed(k, n, b)) : host([k, n], b);
-  const attributes = { transpose_a: Number(transpose === 'a'), transpose_b: Number(transpose === 'b') };
-  return ops.call('RowsmithBf16MatMul', attributes, [left, right], 1)[0] as Float32Array;
+  const attributes = { transpose_a: Number(transpose === 'a'), transpose_b: Number(transpose === 'b'), precision };
+  return ops.call('RowsmithMatMul', attributes, [left, right], 1)[0] as Float32Array;
 }
 
 describe.each<Sizes>([
@@ -48,29 +54,38 @@ describe.each<Sizes>([
 ])('[%i, %i] over %i', (...sizes) => {
   const [m, n, k] = sizes;
   const [a, b] = [values(m * k, 1), values(k * n, 2)];
+  const exact = product(sizes, a, b);
   const rounded = product(sizes, a.map(bf16), b.map(bf16));
   test.each(['', 'a', 'b'] as const)('transposed: %s', (transpose) => {
     const most = 1.5e-6 * Math.sqrt(k) + 1e-7;
-    expect(worst(multiply(sizes, a, b, transpose), rounded)).toBeLessThan(most);
+    expect(worst(multiply(sizes, a, b, 'f32', transpose), exact)).toBeLessThan(most);
+    expect(worst(multiply(sizes, a, b, 'bf16', transpose), rounded)).toBeLessThan(most);
   });
 });
 
 test('long sums keep their digits', () => {
   const sizes: Sizes = [3, 5, 60_000];
   const [a, b] = [values(3 * 60_000, 3), values(5 * 60_000, 4)];
-  expect(worst(multiply(sizes, a, b), product(sizes, a.map(bf16), b.map(bf16)))).toBeLessThan(1e-4);
+  expect(worst(multiply(sizes, a, b, 'f32'), product(sizes, a, b))).toBeLessThan(1e-4);
 });
 
 test('a row has the same bits whatever rows stand beside it', () => {
   const [a, b] = [values(100 * 500, 5), values(500 * 70, 6)];
-  const all = multiply([100, 70, 500], a, b);
-  expect(multiply([1, 70, 500], a.slice(57 * 500, 58 * 500), b)).toEqual(all.slice(57 * 70, 58 * 70));
+  for (const precision of ['f32', 'bf16'] as const) {
+    const all = multiply([100, 70, 500], a, b, precision);
+    expect(multiply([1, 70, 500], a.slice(57 * 500, 58 * 500), b, precision)).toEqual(all.slice(57 * 70, 58 * 70));
+  }
 });
 
 test('wrong sizes are refused by name, nothing leaks', () => {
   const before = ops.handles();
   expect(() =>
-    ops.call('RowsmithBf16MatMul', { transpose_a: 0, transpose_b: 0 }, [host([2, 3], values(6, 1)), host([2, 3], values(6, 2))], 1),
+    ops.call(
+      'RowsmithMatMul',
+      { transpose_a: 0, transpose_b: 0, precision: 'f32' },
+      [host([2, 3], values(6, 1)), host([2, 3], values(6, 2))],
+      1,
+    ),
   ).toThrow('inner sizes');
   expect(ops.handles()).toBe(before);
 });
