@@ -27,6 +27,9 @@ export class WorkerIdInUseError extends Error {
 // A worker that starts beside this one holds our name for the moment in which it looks whether we are dead.
 const patienceMs = 2_000;
 
+// No worker's id has this character.
+const asideMark = '~';
+
 /** Also removes what killed workers of this machine left. Throws WorkerIdInUseError, at the earliest after 2 s. */
 export async function takeScratch(dataDir: string, id: WorkerId): Promise<Scratch> {
   const folder = join(dataDir, 'scratch');
@@ -38,7 +41,11 @@ export async function takeScratch(dataDir: string, id: WorkerId): Promise<Scratc
   await rm(dir, { recursive: true, force: true });
   await mkdir(dir, { recursive: true });
   for (const name of await readdir(folder)) {
-    if (name.startsWith(`${host}-`) && join(folder, name) !== dir) await removeAbandoned(join(folder, name));
+    const path = join(folder, name);
+    if (!name.startsWith(`${host}-`) || path === dir) continue;
+    // What was put aside belongs to nobody: it is not put aside again, which several workers would do in turn without end.
+    if (name.includes(asideMark)) await rm(path, { recursive: true, force: true });
+    else await removeAbandoned(path);
   }
   return {
     dir,
@@ -53,7 +60,7 @@ export async function takeScratch(dataDir: string, id: WorkerId): Promise<Scratc
 async function removeAbandoned(dir: string): Promise<void> {
   const lock = await listen(dir);
   if (lock === null) return;
-  const aside = `${dir}.${randomUUID()}`;
+  const aside = `${dir}${asideMark}${randomUUID()}`;
   // A worker that starts at the same time may have been faster.
   const found = await rename(dir, aside).then(
     () => true,
