@@ -18,18 +18,8 @@ struct View {
 
 namespace gemm {
 
-#if defined(__AVX512F__)
-constexpr int kRows = 6, kVectors = 4;  // 24 of 32 registers hold sums
-#else
-constexpr int kRows = 6, kVectors = 2;  // 12 of 16
-#endif
-constexpr int kColumns = kVectors * kLanes;
-constexpr int kDeep = 768;                   // units of K in a panel
-constexpr int kPanelBlock = 8;               // panels of A that a task works on: they stay in L2
-constexpr int kGroup = 4;                    // panels of B of a task
-constexpr int kColumnBlock = 24 * kColumns;  // columns of B packed at a time: they stay in L3
-constexpr int kMostRows = 2048;              // rows of A packed at a time,
-constexpr int kMostDeep = 4 * kDeep;         // and units of K
+constexpr int64_t kLeftBytes = 24 << 20;  // of A packed at a time
+constexpr int kBlockColumns = 1536;       // of B packed at a time: they stay in L3
 
 template <typename Units, typename Unit>
 inline Units loadUnits(const Unit* p) {
@@ -38,69 +28,34 @@ inline Units loadUnits(const Unit* p) {
   return v;
 }
 
-// A: kRows lines of units, `lda` apart; B: depth lines of kColumns units.
-template <int ROWS, typename Operand>
-inline void tileOf(const typename Operand::Unit* a, int64_t lda, const typename Operand::Unit* b, float* c, int64_t ldc, int depth, bool first) {
-  Vec sum[ROWS][kVectors];
-  for (int i = 0; i < ROWS; ++i)
-    for (int j = 0; j < kVectors; ++j) sum[i][j] = Vec{};
-#pragma GCC unroll 4
-  for (int k = 0; k < depth; ++k) {
-    typename Operand::Units columns[kVectors];
-    for (int j = 0; j < kVectors; ++j) columns[j] = loadUnits<typename Operand::Units>(b + k * kColumns + j * kLanes);
-    for (int i = 0; i < ROWS; ++i)
-      for (int j = 0; j < kVectors; ++j) sum[i][j] = Operand::step(sum[i][j], a[i * lda + k], columns[j]);
-  }
-  for (int i = 0; i < ROWS; ++i)
-    for (int j = 0; j < kVectors; ++j) {
-      float* to = c + i * ldc + j * kLanes;
-      store(to, first ? sum[i][j] : load(to) + sum[i][j]);
-    }
-}
-
-template <typename Operand>
-inline void tile(int rows, const typename Operand::Unit* a, int64_t lda, const typename Operand::Unit* b, float* c, int64_t ldc, int depth, bool first) {
-  switch (rows) {
-    case 1: return tileOf<1, Operand>(a, lda, b, c, ldc, depth, first);
-    case 2: return tileOf<2, Operand>(a, lda, b, c, ldc, depth, first);
-    case 3: return tileOf<3, Operand>(a, lda, b, c, ldc, depth, first);
-    case 4: return tileOf<4, Operand>(a, lda, b, c, ldc, depth, first);
-    case 5: return tileOf<5, Operand>(a, lda, b, c, ldc, depth, first);
-    default: return tileOf<kRows, Operand>(a, lda, b, c, ldc, depth, first);
-  }
-}
-
-// One unit after the other, for edges and for strides in both directions: `length` numbers of a line, `step` apart -> units `apart` from one another.
-template <typename Operand>
-inline void packLine(const float* p, int64_t step, int from, int length, typename Operand::Unit* out, int64_t apart) {
-  constexpr int d = Operand::kDepth;
-  for (int k = from; k * d < length; ++k) out[k * apart] = Operand::unit(p + static_cast<int64_t>(k) * d * step, step, k * d + d <= length);
-}
-
-// `count` of kRows lines, `line` apart, each `length` numbers `step` apart -> out[kRows][depth], missing lines zero.
-template <typename Operand>
-inline void packRows(const float* from, int64_t line, int64_t step, int count, int length, typename Operand::Unit* out) {
-  constexpr int d = Operand::kDepth;
-  const int depth = (length + d - 1) / d, vectors = step == 1 ? length / (d * kLanes) : 0;
-  for (int i = 0; i < kRows; ++i, from += line, out += depth) {
-    if (i >= count) {
-      std::fill(out, out + depth, typename Operand::Unit{});
-      continue;
-    }
+// `count` of Block::kRows lines, `line` apart, each `length` numbers `step` apart -> units at Block::left(line, k, depth); missing ones are zero.
+template <typename Block>
+inline void packLeft(const float* from, int64_t line, int64_t step, int count, int length, int depth, typename Block::Unit* out) {
+  using Operand = typename Block::Operand;
+  constexpr int d = Block::kDepth, parts = Block::kParts;
+  if (count < Block::kRows || depth * d > length) std::fill(out, out + static_cast<int64_t>(Block::kRows) * depth * parts, typename Block::Unit{});
+  const int vectors = step == 1 ? length / (d * kLanes) : 0;
+  for (int i = 0; i < count; ++i, from += line) {
     for (int v = 0; v < vectors; ++v) {
-      const auto units = Operand::along(from + v * kLanes * d);
-      std::memcpy(out + v * kLanes, &units, sizeof(units));
+      typename Operand::Units units[parts];
+      Operand::along(from + v * kLanes * d, units);
+      for (int part = 0; part < parts; ++part) std::memcpy(out + Block::left(i, v * kLanes, depth) + part * Block::kLeftPart, &units[part], sizeof(units[part]));
     }
-    packLine<Operand>(from, step, vectors * kLanes, length, out, 1);
+    for (int k = vectors * kLanes; k * d < length; ++k) {
+      typename Block::Unit unit[parts];
+      Operand::unit(from + static_cast<int64_t>(k) * d * step, step, k * d + d <= length, unit);
+      for (int part = 0; part < parts; ++part) out[Block::left(i, k, depth) + part * Block::kLeftPart] = unit[part];
+    }
   }
 }
 
-// `count` of kColumns lines -> out[depth][kColumns], missing lines zero.
-template <typename Operand>
-inline void packColumns(const float* from, int64_t line, int64_t step, int count, int length, typename Operand::Unit* out) {
-  constexpr int d = Operand::kDepth;
-  const int depth = (length + d - 1) / d, whole = length / d;
-  if (count < kColumns) std::fill(out, out + static_cast<int64_t>(depth) * kColumns, typename Operand::Unit{});
+// `count` of Block::kColumns lines -> units at Block::right(k) + line; missing ones are zero.
+template <typename Block>
+inline void packRight(const float* from, int64_t line, int64_t step, int count, int length, int depth, typename Block::Unit* out) {
+  using Operand = typename Block::Operand;
+  constexpr int d = Block::kDepth, parts = Block::kParts;
+  const int whole = length / d;
+  if (count < Block::kColumns || depth > whole) std::fill(out, out + static_cast<int64_t>(depth) * Block::kColumns * parts, typename Block::Unit{});
   int packed = 0;  // lines of which only units from `done` on are missing
   int done = 0;
   if (line == 1) {
@@ -108,21 +63,33 @@ inline void packColumns(const float* from, int64_t line, int64_t step, int count
     done = whole;
     for (int k = 0; k < whole; ++k)
       for (int i = 0; i < packed; i += kLanes) {
-        const auto units = Operand::across(from + static_cast<int64_t>(k) * d * step + i, step);
-        std::memcpy(out + k * kColumns + i, &units, sizeof(units));
+        typename Operand::Units units[parts];
+        Operand::across(from + static_cast<int64_t>(k) * d * step + i, step, units);
+        for (int part = 0; part < parts; ++part) std::memcpy(out + Block::right(k) + part * Block::kRightPart + i, &units[part], sizeof(units[part]));
       }
   } else if (step == 1) {
     packed = count / kLanes * kLanes;
     done = whole / kLanes * kLanes;
     for (int i = 0; i < packed; i += kLanes)
       for (int k = 0; k < done; k += kLanes) {
-        typename Operand::Units square[kLanes];
-        for (int r = 0; r < kLanes; ++r) square[r] = Operand::along(from + (i + r) * line + k * d);
-        transposeUnits(square);
-        for (int r = 0; r < kLanes; ++r) std::memcpy(out + static_cast<int64_t>(k + r) * kColumns + i, &square[r], sizeof(square[r]));
+        typename Operand::Units square[parts][kLanes];
+        for (int r = 0; r < kLanes; ++r) {
+          typename Operand::Units units[parts];
+          Operand::along(from + (i + r) * line + k * d, units);
+          for (int part = 0; part < parts; ++part) square[part][r] = units[part];
+        }
+        for (int part = 0; part < parts; ++part) {
+          transposeUnits(square[part]);
+          for (int r = 0; r < kLanes; ++r) std::memcpy(out + Block::right(k + r) + part * Block::kRightPart + i, &square[part][r], sizeof(square[part][r]));
+        }
       }
   }
-  for (int i = 0; i < count; ++i) packLine<Operand>(from + i * line, step, i < packed ? done : 0, length, out + i, kColumns);
+  for (int i = 0; i < count; ++i)
+    for (int k = i < packed ? done : 0; k * d < length; ++k) {
+      typename Block::Unit unit[parts];
+      Operand::unit(from + i * line + static_cast<int64_t>(k) * d * step, step, k * d + d <= length, unit);
+      for (int part = 0; part < parts; ++part) out[Block::right(k) + part * Block::kRightPart + i] = unit[part];
+    }
 }
 
 // Memory for packed panels that a thread keeps between products: asking the system each time would cost page faults.
@@ -138,62 +105,83 @@ inline Unit* keptScratch(int64_t count) {
   return kept.get();
 }
 
-// At most kMostRows rows and kMostDeep units of K. `fresh`: C is written, else added to.
-template <typename Operand>
+// K in stretches of equal length, so that the last one is not too short for its cost.
+template <typename Block>
+struct Stretches {
+  explicit Stretches(int64_t K) : K(K) {
+    constexpr int64_t most = static_cast<int64_t>(Block::kDeep) * Block::kDepth, whole = static_cast<int64_t>(Block::kAlign) * Block::kDepth;
+    const int64_t count = (K + most - 1) / most;
+    step = ((K + count - 1) / count + whole - 1) / whole * whole;
+  }
+  int length(int64_t from) const { return static_cast<int>(std::min(step, K - from)); }
+  // Units that a line of the stretch takes in a panel.
+  int depth(int64_t from) const {
+    const int units = (length(from) + Block::kDepth - 1) / Block::kDepth;
+    return (units + Block::kAlign - 1) / Block::kAlign * Block::kAlign;
+  }
+  int64_t K, step;
+};
+
+// `fresh`: C is written, else added to.
+template <typename Block>
 inline void block(int64_t M, int64_t N, int64_t K, View A, View B, float* C, int64_t ldc, bool fresh) {
-  using Unit = typename Operand::Unit;
-  constexpr int64_t step = static_cast<int64_t>(kDeep) * Operand::kDepth;
-  const int64_t deep = (K + Operand::kDepth - 1) / Operand::kDepth;
+  using Unit = typename Block::Unit;
+  constexpr int kRows = Block::kRows, kColumns = Block::kColumns, mostGroup = Block::kGroup;
+  const Stretches<Block> stretches(K);
   const int64_t aPanels = (M + kRows - 1) / kRows;
   // Numbers that are read as they are, along their rows, need no copy.
-  const bool inPlace = std::is_same_v<Operand, F32> && A.column == 1;
-  Unit* const a = inPlace ? nullptr : keptScratch<Unit, 0>(aPanels * kRows * deep);
-  Unit* const b = keptScratch<Unit, 1>(static_cast<int64_t>(kColumnBlock) * kDeep);
+  const bool inPlace = Block::kInPlace && A.column == 1;
+  int64_t units = 0;  // of a line of A, all stretches
+  for (int64_t k0 = 0; k0 < K; k0 += stretches.step) units += stretches.depth(k0);
+  Unit* const a = inPlace ? nullptr : keptScratch<Unit, 0>(aPanels * kRows * units * Block::kParts);
+  Unit* const b = keptScratch<Unit, 1>(static_cast<int64_t>(kBlockColumns) * Block::kDeep * Block::kParts);
 #pragma omp parallel
   {
+    [[maybe_unused]] const typename Block::Setup setup;
     // Panel by panel within each stretch of K.
-    for (int64_t k0 = 0, done = 0; k0 < K && !inPlace; k0 += step, done += kDeep) {
-      const int length = static_cast<int>(std::min(step, K - k0));
-      const int depth = (length + Operand::kDepth - 1) / Operand::kDepth;
+    for (int64_t k0 = 0, done = 0; k0 < K && !inPlace; done += stretches.depth(k0), k0 += stretches.step) {
+      const int length = stretches.length(k0), depth = stretches.depth(k0);
 #pragma omp for schedule(static) nowait
       for (int64_t p = 0; p < aPanels; ++p)
-        packRows<Operand>(A.data + p * kRows * A.row + k0 * A.column, A.row, A.column, static_cast<int>(std::min<int64_t>(kRows, M - p * kRows)), length,
-                                a + done * aPanels * kRows + p * kRows * depth);
+        packLeft<Block>(A.data + p * kRows * A.row + k0 * A.column, A.row, A.column, static_cast<int>(std::min<int64_t>(kRows, M - p * kRows)), length, depth,
+                        a + (done * aPanels + p * depth) * kRows * Block::kParts);
     }
-    for (int64_t n0 = 0; n0 < N; n0 += kColumnBlock) {
-      const int64_t width = std::min<int64_t>(kColumnBlock, N - n0), bPanels = (width + kColumns - 1) / kColumns;
-      for (int64_t k0 = 0, done = 0; k0 < K; k0 += step, done += kDeep) {
-        const int length = static_cast<int>(std::min(step, K - k0));
-        const int depth = (length + Operand::kDepth - 1) / Operand::kDepth;
+    for (int64_t n0 = 0; n0 < N; n0 += kBlockColumns) {
+      const int64_t width = std::min<int64_t>(kBlockColumns, N - n0), bPanels = (width + kColumns - 1) / kColumns;
+      for (int64_t k0 = 0, done = 0; k0 < K; done += stretches.depth(k0), k0 += stretches.step) {
+        const int length = stretches.length(k0), depth = stretches.depth(k0);
+        const int64_t bPanel = static_cast<int64_t>(depth) * kColumns * Block::kParts;
 #pragma omp for schedule(static)
         for (int64_t p = 0; p < bPanels; ++p)
-          packColumns<Operand>(B.data + k0 * B.row + (n0 + p * kColumns) * B.column, B.column, B.row,
-                                     static_cast<int>(std::min<int64_t>(kColumns, width - p * kColumns)), length, b + p * kColumns * depth);
+          packRight<Block>(B.data + k0 * B.row + (n0 + p * kColumns) * B.column, B.column, B.row,
+                           static_cast<int>(std::min<int64_t>(kColumns, width - p * kColumns)), length, depth, b + p * bPanel);
         const bool begin = fresh && k0 == 0;
-        const Unit* lines = a + done * aPanels * kRows;
-        int64_t lda = depth;
-        if constexpr (std::is_same_v<Operand, F32>)
+        const Unit* lines = a + done * aPanels * kRows * Block::kParts;
+        int64_t lda = depth, aPanel = static_cast<int64_t>(depth) * kRows * Block::kParts;
+        if constexpr (Block::kInPlace)
           if (inPlace) {
             lines = A.data + k0;
             lda = A.row;
+            aPanel = kRows * lda;
           }
-        const int64_t rowBlocks = (aPanels + kPanelBlock - 1) / kPanelBlock, groups = (bPanels + kGroup - 1) / kGroup;
+        const int64_t rowBlocks = (aPanels + Block::kPanelBlock - 1) / Block::kPanelBlock;
+        const int64_t groups = (bPanels + mostGroup - 1) / mostGroup, group = (bPanels + groups - 1) / groups;
 #pragma omp for schedule(dynamic, 1)
         for (int64_t t = 0; t < rowBlocks * groups; ++t) {
-          const int64_t rowBlock = t / groups, group = t % groups;
-          for (int64_t j = group * kGroup; j < std::min(bPanels, group * kGroup + kGroup); ++j) {
+          const int64_t firstRows = t / groups * Block::kPanelBlock, firstColumns = t % groups * group;
+          for (int64_t j = firstColumns; j < std::min(bPanels, firstColumns + group); ++j) {
             const int columns = static_cast<int>(std::min<int64_t>(kColumns, width - j * kColumns));
-            for (int64_t i = rowBlock * kPanelBlock; i < std::min(aPanels, rowBlock * kPanelBlock + kPanelBlock); ++i) {
+            for (int64_t i = firstRows; i < std::min(aPanels, firstRows + Block::kPanelBlock); ++i) {
               const int rows = static_cast<int>(std::min<int64_t>(kRows, M - i * kRows));
               float* c = C + i * kRows * ldc + n0 + j * kColumns;
-              if (columns == kColumns) {
-                tile<Operand>(rows, lines + i * kRows * lda, lda, b + j * kColumns * depth, c, ldc, depth, begin);
+              if (columns == kColumns && (rows == kRows || Block::kAnyRows)) {
+                Block::sum(rows, lines + i * aPanel, lda, b + j * bPanel, c, ldc, depth, begin);
                 continue;
               }
-              float edge[kRows * kColumns];
+              alignas(64) float edge[kRows * kColumns];
               if (!begin)
                 for (int r = 0; r < rows; ++r) std::copy(c + r * ldc, c + r * ldc + columns, edge + r * kColumns);
-              tile<Operand>(rows, lines + i * kRows * lda, lda, b + j * kColumns * depth, edge, kColumns, depth, begin);
+              Block::sum(rows, lines + i * aPanel, lda, b + j * bPanel, edge, kColumns, depth, begin);
               for (int r = 0; r < rows; ++r) std::copy(edge + r * kColumns, edge + r * kColumns + columns, c + r * ldc);
             }
           }
@@ -205,13 +193,16 @@ inline void block(int64_t M, int64_t N, int64_t K, View A, View B, float* C, int
 
 }  // namespace gemm
 
-template <typename Operand>
+template <typename Block>
 inline void multiply(int64_t M, int64_t N, int64_t K, View A, View B, float* C) {
-  constexpr int64_t most = static_cast<int64_t>(gemm::kMostDeep) * Operand::kDepth;
-  for (int64_t m = 0; m < M; m += gemm::kMostRows)
-    for (int64_t k = 0; k < K; k += most)
-      gemm::block<Operand>(std::min<int64_t>(gemm::kMostRows, M - m), N, std::min(most, K - k), View{A.data + m * A.row + k * A.column, A.row, A.column},
-                              View{B.data + k * B.row, B.row, B.column}, C + m * N, N, k == 0);
+  constexpr int64_t deepest = static_cast<int64_t>(4) * Block::kDeep * Block::kDepth;
+  // Rows and units of K at a time, of which the packed form is not too large.
+  const int64_t deep = std::min(K, deepest), unit = sizeof(typename Block::Unit) * Block::kParts;
+  const int64_t rows = std::max<int64_t>(Block::kRows, gemm::kLeftBytes * Block::kDepth / (unit * deep) / 48 * 48);
+  for (int64_t m = 0; m < M; m += rows)
+    for (int64_t k = 0; k < K; k += deepest)
+      gemm::block<Block>(std::min(rows, M - m), N, std::min(deepest, K - k), View{A.data + m * A.row + k * A.column, A.row, A.column},
+                         View{B.data + k * B.row, B.row, B.column}, C + m * N, N, k == 0);
 }
 
 }  // namespace rowsmith

@@ -1,6 +1,7 @@
 // Products of matrices, in f32 or of operands rounded to bfloat16.
-#include "gemm.h"
 #include "op.h"
+#include "tile_block.h"
+#include "vector_block.h"
 
 namespace rowsmith {
 namespace {
@@ -19,8 +20,11 @@ struct MatMul {
     float* c = call.output(0, {M, N});
     if (!call.ok()) return;
     const View left{a, transposeA ? 1 : K, transposeA ? M : 1}, right{b, transposeB ? 1 : N, transposeB ? K : 1};
-    if (rounded) multiply<Bf16>(M, N, K, left, right, c);
-    else multiply<F32>(M, N, K, left, right, c);
+#if defined(ROWSMITH_TILES)
+    if (tiles::available()) return rounded ? multiply<TileBlock<1>>(M, N, K, left, right, c) : multiply<TileBlock<3>>(M, N, K, left, right, c);
+#endif
+    if (rounded) multiply<VectorBlock<Bf16>>(M, N, K, left, right, c);
+    else multiply<VectorBlock<F32>>(M, N, K, left, right, c);
   }
   bool transposeA, transposeB, rounded;
 };

@@ -10,47 +10,71 @@ struct F32 {
   using Unit = float;
   using Units = Vec;
   static constexpr int kDepth = 1;  // numbers of successive k in a unit
+  static constexpr int kParts = 1;  // units whose sum a number is turned into
   static Vec step(Vec sum, float a, Vec b) { return sum + splat(a) * b; }
-  static Unit unit(const float* p, int64_t, bool) { return *p; }
+  // One unit; `whole`: there are numbers for all of it.
+  static void unit(const float* p, int64_t, bool, Unit* out) { *out = *p; }
   // kLanes units of successive k.
-  static Units along(const float* p) { return load(p); }
+  static void along(const float* p, Units* out) { *out = load(p); }
   // One unit of each of kLanes neighbours.
-  static Units across(const float* p, int64_t) { return load(p); }
+  static void across(const float* p, int64_t, Units* out) { *out = load(p); }
 };
 
 #if defined(__AVX512BF16__)
-// Rounded to bfloat16 (ties to even); a unit holds the numbers of two successive k, and the processor makes both products at once.
-struct Bf16 {
+// Numbers as sums of PARTS bfloat16 numbers: rounded (ties to even), then what that leaves rounded, and so on; three parts hold all 24 bits of an f32.
+// A unit holds the numbers of two successive k, whose products the processor makes at once.
+template <int PARTS>
+struct Bf16Parts {
   using Unit = uint32_t;
   using Units = IVec;
-  static constexpr int kDepth = 2;
+  static constexpr int kDepth = 2, kParts = PARTS;
   static Vec step(Vec sum, uint32_t a, IVec b) {
+    static_assert(PARTS == 1);
     return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(static_cast<int32_t>(a)), (__m512bh)b);
   }
-  static Unit unit(const float* p, int64_t step, bool whole) { return bf16Bits(p[0]) | (whole ? static_cast<uint32_t>(bf16Bits(p[step])) << 16 : 0u); }
-  static Units along(const float* p) { return both(p + kLanes, p); }
-  static Units across(const float* p, int64_t step) {
+  static void unit(const float* p, int64_t step, bool whole, Unit* out) {
+    float lower = p[0], upper = whole ? p[step] : 0.0f;
+    for (int part = 0; part < PARTS; ++part) {
+      const uint16_t l = bf16Bits(lower), u = bf16Bits(upper);
+      out[part] = l | static_cast<uint32_t>(u) << 16;
+      lower -= bf16Value(l);
+      upper -= bf16Value(u);
+    }
+  }
+  static void along(const float* p, Units* out) { split(load(p + kLanes), load(p), out); }
+  static void across(const float* p, int64_t step, Units* out) {
     constexpr auto pairs = [] {
       struct { alignas(64) int16_t from[32]; } order{};
       for (int i = 0; i < 32; ++i) order.from[i] = static_cast<int16_t>(i / 2 + (i % 2) * 16);
       return order;
     }();
-    return (IVec)_mm512_permutexvar_epi16(_mm512_load_si512(pairs.from), (__m512i)both(p + step, p));
+    split(load(p + step), load(p), out);
+    for (int part = 0; part < PARTS; ++part) out[part] = (IVec)_mm512_permutexvar_epi16(_mm512_load_si512(pairs.from), (__m512i)out[part]);
   }
 
  private:
-  static Units both(const float* upper, const float* lower) { return (IVec)_mm512_cvtne2ps_pbh((__m512)load(upper), (__m512)load(lower)); }
+  static void split(Vec upper, Vec lower, Units* out) {
+    for (int part = 0; part < PARTS; ++part) {
+      const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)upper, (__m512)lower);
+      out[part] = (IVec)both;
+      if (part + 1 == PARTS) break;
+      lower -= number(_mm512_castsi512_si256(both));
+      upper -= number(_mm512_extracti64x4_epi64(both, 1));
+    }
+  }
+  static Vec number(__m256i halves) { return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16); }
 };
+using Bf16 = Bf16Parts<1>;
 #else
 // Rounded to bfloat16 (ties to even), multiplied in f32.
 struct Bf16 {
   using Unit = float;
   using Units = Vec;
-  static constexpr int kDepth = 1;
+  static constexpr int kDepth = 1, kParts = 1;
   static Vec step(Vec sum, float a, Vec b) { return sum + splat(a) * b; }
-  static Unit unit(const float* p, int64_t, bool) { return bf16Value(bf16Bits(*p)); }
-  static Units along(const float* p) { return rounded(load(p)); }
-  static Units across(const float* p, int64_t) { return rounded(load(p)); }
+  static void unit(const float* p, int64_t, bool, Unit* out) { *out = bf16Value(bf16Bits(*p)); }
+  static void along(const float* p, Units* out) { *out = rounded(load(p)); }
+  static void across(const float* p, int64_t, Units* out) { *out = rounded(load(p)); }
 
  private:
   static Vec rounded(Vec x) {
