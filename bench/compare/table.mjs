@@ -19,15 +19,17 @@ function machineLines({ machine, threads, model, precision, options = [], date }
     `${date}. ${processor}, ${threads} threads, ${memory_gib} GiB; ${flags.join(' ')}; Node ${node}; load before: ${load.join(', ')}. Model ${model}, ${precision}${options.length > 0 ? `; ours with ${options.join(', ')}` : ''}.`,
     '',
     `Peak of ${threads} threads, measured: ${peak.f32_gflops} GFLOP/s of f32 multiply-adds` +
-      `${peak.bf16_gflops ? `, ${peak.bf16_gflops} of bf16 dot products` : ''}; ${peak.read_gb_per_second} GB/s read from memory.`,
+      `${peak.bf16_gflops ? `, ${peak.bf16_gflops} of bf16 dot products` : ''}` +
+      `${peak.tile_gflops ? `, ${peak.tile_gflops} of bf16 matrix tiles (an f32 product takes six of theirs)` : ''}; ${peak.read_gb_per_second} GB/s read from memory.`,
     `Matrix products at the model's shapes, GFLOP/s: TensorFlow (oneDNN, f32) ${rate(products.tensorflow)}; the engine (${precision}) ${rate(products.engine)};` +
       ` PyTorch f32 ${rate(torch.f32)}, bf16 ${rate(torch.bf16)}.`,
   ];
 }
 
-/** The bound: all arithmetic at the peak of multiply-adds and nothing else to do. */
+/** The bound: all arithmetic at the peak and nothing else to do. */
 function boundLines(config, { machine, precision, rows }, shapes, of) {
-  const limit = precision === 'bf16' && machine.peak.bf16_gflops ? machine.peak.bf16_gflops : machine.peak.f32_gflops;
+  const { f32_gflops, bf16_gflops = 0, tile_gflops = 0 } = machine.peak;
+  const limit = precision === 'bf16' ? Math.max(f32_gflops, bf16_gflops, tile_gflops) : Math.max(f32_gflops, tile_gflops / 6);
   const lines = [
     '',
     '| work | GFLOP a token | bound at the peak, tokens/s | of it ours (fast) reaches | of it PEFT LoRA reaches | largest possible ratio to PEFT LoRA |',

@@ -19,6 +19,7 @@ struct View {
 namespace gemm {
 
 constexpr int64_t kLeftBytes = 24 << 20;  // of A packed at a time
+constexpr int kAhead = 16;
 constexpr int kBlockColumns = 1536;       // of B packed at a time: they stay in L3
 
 template <typename Units, typename Unit>
@@ -64,6 +65,7 @@ inline void packRight(const float* from, int64_t line, int64_t step, int count, 
     for (int k = 0; k < whole; ++k)
       for (int i = 0; i < packed; i += kLanes) {
         typename Operand::Units units[parts];
+        for (int ahead = 0; ahead < d; ++ahead) __builtin_prefetch(from + (static_cast<int64_t>(k + kAhead) * d + ahead) * step + i);
         Operand::across(from + static_cast<int64_t>(k) * d * step + i, step, units);
         for (int part = 0; part < parts; ++part) std::memcpy(out + Block::right(k) + part * Block::kRightPart + i, &units[part], sizeof(units[part]));
       }
@@ -75,6 +77,7 @@ inline void packRight(const float* from, int64_t line, int64_t step, int count, 
         typename Operand::Units square[parts][kLanes];
         for (int r = 0; r < kLanes; ++r) {
           typename Operand::Units units[parts];
+          for (int ahead = 0; ahead < d; ++ahead) __builtin_prefetch(from + (i + r) * line + (k + kLanes) * d + ahead * kLanes);
           Operand::along(from + (i + r) * line + k * d, units);
           for (int part = 0; part < parts; ++part) square[part][r] = units[part];
         }

@@ -78,7 +78,7 @@ struct TileBlock {
   static void sum(int, const Unit* a, int64_t, const Unit* b, float* c, int64_t ldc, int depth, bool first) {
     // What is written, and below what is read next, is fetched while the tiles multiply: else they wait for L2, a quarter of their time.
     for (int i = 0; i < kRows; ++i)
-      for (int j : {0, kLanes, kColumns - 1}) __builtin_prefetch(c + i * ldc + j, 1);
+      for (int j : {0, kLanes}) __builtin_prefetch(c + i * ldc + j, 1);
     tiles::clear<0>();
     tiles::clear<1>();
     tiles::clear<2>();
