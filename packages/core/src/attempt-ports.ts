@@ -12,8 +12,14 @@ export interface AttemptStore {
    * The first attempt binds the job to its device class, for another one would compute other bytes.
    */
   begin(jobId: string, workerId: WorkerId, deviceClass?: string): Promise<Attempt | 'not_runnable'>;
-  /** Renews the attempt; tells what was asked meanwhile. preempt: a job of higher priority needs the place. */
-  heartbeat(jobId: string, epoch: number): Promise<{ readonly fence: Fenced; readonly stop: 'cancel' | 'pause' | 'preempt' | null }>;
+  /**
+   * Renews the attempt; tells what was asked meanwhile. preempt: a job of higher priority needs the place. wantedCheckpoint: one of this step or a later one is owed
+   * (null: none), until `checkpoint` stores it; it outlives the attempt.
+   */
+  heartbeat(
+    jobId: string,
+    epoch: number,
+  ): Promise<{ readonly fence: Fenced; readonly stop: 'cancel' | 'pause' | 'preempt' | null; readonly wantedCheckpoint: number | null }>;
   progress(
     jobId: string,
     epoch: number,
@@ -92,5 +98,6 @@ export interface DispatchStore {
   requeueLost(staleMs: number): Promise<number>;
   /** A finished job's result file etc. is the API's to make; these are succeeded jobs whose result_files are still empty. */
   withoutResultFile(limit: number): Promise<readonly JobRecord[]>;
+  /** For a job that was deleted meanwhile the file goes again. */
   setResultFile(jobId: JobId, file: FileId): Promise<void>;
 }

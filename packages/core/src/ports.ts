@@ -145,17 +145,18 @@ export interface TrainingSpeed {
 export interface JobStore {
   /**
    * One transaction: job row `queued` (which is what the control loop dispatches from) and its first events; with a key, the idempotency row too.
-   * 'file_gone': a file of the job was deleted since it was looked at; nothing is stored.
+   * 'file_gone', 'job_gone': a file of the job, or a job whose rows it starts from, was deleted since it was looked at; nothing is stored.
+   * 'deleted': the job that the key made.
    */
   create(
     job: NewJob,
     idempotency?: { readonly key: string; readonly bodySha256: string },
-  ): Promise<{ readonly job: JobRecord; readonly replayed: boolean } | 'other_body' | 'file_gone'>;
-  /** The job that a request under this key has made, as long as keys are kept; 'other_body' when it was made by another one. */
+  ): Promise<{ readonly job: JobRecord; readonly replayed: boolean } | 'other_body' | 'deleted' | 'file_gone' | 'job_gone'>;
+  /** The job that a request under this key has made, as long as keys are kept; 'other_body' when it was made by another one, 'deleted' when it is there no more. */
   replay(
     projectId: ProjectId,
     idempotency: { readonly key: string; readonly bodySha256: string },
-  ): Promise<JobRecord | 'other_body' | null>;
+  ): Promise<JobRecord | 'other_body' | 'deleted' | null>;
   /** Keys older than `idempotencyHours`. Returns how many. */
   dropOldKeys(): Promise<number>;
   /** What was asked for when the job was made; null for jobs from before it was kept. */
@@ -173,6 +174,16 @@ export interface JobStore {
   start(projectId: ProjectId, id: string): Promise<JobRecord | 'final' | 'paused' | null>;
   /** paused: `queued` under a new dispatch number; queued or running: as it is. 'pausing': its worker has not stopped yet. */
   resume(projectId: ProjectId, id: string): Promise<JobRecord | 'final' | 'pausing' | null>;
+  /**
+   * A checkpoint of the step that the job shows now, or of a later one, is owed from here on (by its worker's next heartbeat); nothing changes where one is owed or there
+   * already. 'not_running': no worker holds the job, or it is being cancelled.
+   */
+  requestCheckpoint(projectId: ProjectId, id: string): Promise<JobRecord | 'not_running' | null>;
+  /**
+   * A finished job is gone from every read, with its model, `resultFile`, events, metrics and checkpoints; its objects are garbage unless a job that has not ended starts
+   * from them. Its row and attempts stay for quotas. 'unfinished': nothing is changed.
+   */
+  delete(projectId: ProjectId, id: string, resultFile: FileId): Promise<'deleted' | 'unfinished' | null>;
   /** Newest first. 'no_cursor': `after` is no event of the job. */
   events(projectId: ProjectId, id: string, page: Page): Promise<PageOf<StoredEvent> | 'no_cursor' | null>;
   /** Oldest first, seq > `afterSeq`; for SSE. */

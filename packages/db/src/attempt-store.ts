@@ -46,11 +46,13 @@ export function createAttemptStore(database: Database): AttemptStore {
     },
 
     async heartbeat(jobId, epoch) {
-      const [row] = await prisma.$queryRaw<{ cancel: boolean; status: string; preempt: boolean }[]>`
+      const [row] = await prisma.$queryRaw<{ cancel: boolean; status: string; preempt: boolean; wanted: number | null }[]>`
         UPDATE job SET heartbeat_at = clock_timestamp() WHERE id = ${jobId} AND epoch = ${epoch} AND status = ANY (${heldStatuses}::job_status[])
-        RETURNING cancel_requested_at IS NOT NULL AS cancel, status::text AS status, preempt_requested_at IS NOT NULL AS preempt`;
-      if (!row) return { fence: 'fenced', stop: null };
-      return { fence: 'ok', stop: row.cancel ? 'cancel' : row.status === 'pausing' ? 'pause' : row.preempt ? 'preempt' : null };
+        RETURNING cancel_requested_at IS NOT NULL AS cancel, status::text AS status, preempt_requested_at IS NOT NULL AS preempt,
+                  checkpoint_wanted_step AS wanted`;
+      if (!row) return { fence: 'fenced', stop: null, wantedCheckpoint: null };
+      const stop = row.cancel ? 'cancel' : row.status === 'pausing' ? 'pause' : row.preempt ? 'preempt' : null;
+      return { fence: 'ok', stop, wantedCheckpoint: row.wanted };
     },
 
     async progress(jobId, epoch, change, events) {
@@ -87,7 +89,8 @@ export function createAttemptStore(database: Database): AttemptStore {
         epoch,
         okAfter(async (tx) => {
           const [job] = await tx.$queryRaw<{ project_id: string }[]>`
-          UPDATE job SET barren_attempts = CASE WHEN ${c.step} > checkpoint_step THEN 0 ELSE barren_attempts END, checkpoint_step = GREATEST(checkpoint_step, ${c.step})
+          UPDATE job SET barren_attempts = CASE WHEN ${c.step} > checkpoint_step THEN 0 ELSE barren_attempts END, checkpoint_step = GREATEST(checkpoint_step, ${c.step}),
+                 checkpoint_wanted_step = CASE WHEN checkpoint_wanted_step > ${c.step} THEN checkpoint_wanted_step END
           WHERE id = ${jobId} RETURNING project_id`;
           const fresh = await tx.$executeRaw`
           INSERT INTO checkpoint (id, job_id, project_id, step, epoch, manifest_key, manifest_sha256, metrics)

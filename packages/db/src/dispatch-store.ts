@@ -60,14 +60,17 @@ export function createDispatchStore(database: Database, databaseUrl: string): Le
     requeueLost: (staleMs) => requeueAttempts(database, { staleMs }),
     async withoutResultFile(limit) {
       const rows = await prisma.job.findMany({
-        where: { status: 'succeeded', resultFiles: { isEmpty: true } },
+        where: { status: 'succeeded', resultFiles: { isEmpty: true }, deletedAt: null },
         orderBy: { createdAt: 'asc' },
         take: limit,
       });
       return rows.map(jobRecord);
     },
     async setResultFile(jobId, file) {
-      await prisma.$executeRaw`UPDATE job SET result_files = ARRAY[${file}] WHERE id = ${jobId} AND cardinality(result_files) = 0`;
+      const named = await prisma.$executeRaw`
+        UPDATE job SET result_files = ARRAY[${file}] WHERE id = ${jobId} AND cardinality(result_files) = 0 AND deleted_at IS NULL`;
+      if (named === 0)
+        await prisma.$executeRaw`DELETE FROM file WHERE id = ${file} AND EXISTS (SELECT 1 FROM job WHERE id = ${jobId} AND deleted_at IS NOT NULL)`;
     },
     async close() {
       await session?.end();

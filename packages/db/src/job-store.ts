@@ -1,36 +1,44 @@
 import type { CreateJobBody } from '@rowsmith/contracts';
-import type { JobStore, TrainingSpeed } from '@rowsmith/core';
+import type { JobStore, NewJob, TrainingSpeed } from '@rowsmith/core';
 import { currentTraceparent } from '@rowsmith/telemetry';
 import type { Database, Transaction } from './database.js';
+import { deleteJob } from './delete-job.js';
 import { Prisma } from './generated/client.js';
 import { dropOldKeys, replayed } from './idempotency.js';
-import { insertJob } from './insert-job.js';
+import { insertJob, sourceJobs } from './insert-job.js';
 import { pageOf } from './page.js';
 import { createPauseStore } from './pause-store.js';
 import { polledReads } from './polled-reads.js';
 import { hasJobQuota, requireRoomForJob } from './quota.js';
 import { checkpointRecord, type JobRow, jobRecord } from './records.js';
 import { requestCancel } from './request-cancel.js';
+import { requestCheckpoint } from './request-checkpoint.js';
 
 /** Jobs that an estimate goes by: enough to see a spread, few enough to be of today's machines. */
 const mostMeasured = 20;
 
 /** Thrown to roll back what the transaction already wrote (the idempotency key). */
-class FileGone extends Error {}
+class SomethingGone extends Error {}
 
 /** Jobs as the API sees them; see the port for the meaning of every method. */
 export function createJobStore(database: Database): JobStore {
   const { prisma } = database;
   const polled = polledReads(database);
-  const find = (projectId: string, id: string, tx: Transaction = prisma) => tx.job.findFirst({ where: { projectId, id } });
+  const find = (projectId: string, id: string, tx: Transaction = prisma) => tx.job.findFirst({ where: { projectId, id, deletedAt: null } });
   const exists = async (projectId: string, id: string) =>
-    (await prisma.job.findFirst({ where: { projectId, id }, select: { id: true } })) !== null;
+    (await prisma.job.findFirst({ where: { projectId, id, deletedAt: null }, select: { id: true } })) !== null;
+  /** Which of the things that the job names is there no more. */
+  const gone = async ({ projectId, spec }: NewJob) => {
+    const sources = sourceJobs(spec);
+    const there = await prisma.job.count({ where: { projectId, id: { in: [...sources] }, deletedAt: null } });
+    return there < sources.length ? ('job_gone' as const) : ('file_gone' as const);
+  };
   return {
     async create(job, idempotency) {
       const traceparent = currentTraceparent();
       if (idempotency === undefined && !(job.autoStart && (await hasJobQuota(database, job.projectId)))) {
         const [row] = await database.rows<JobRow>(insertJob(job, traceparent));
-        return row === undefined ? 'file_gone' : { job: jobRecord(row), replayed: false };
+        return row === undefined ? gone(job) : { job: jobRecord(row), replayed: false };
       }
       const create = prisma.$transaction(async (tx) => {
         if (idempotency) {
@@ -41,8 +49,8 @@ export function createJobStore(database: Database): JobStore {
             ON CONFLICT (project_id, key) DO NOTHING`;
           if (fresh === 0) {
             const first = await replayed(tx, job.projectId, idempotency);
-            if (first !== null) return first === 'other_body' ? first : { job: first, replayed: true };
-            // Its job was deleted: the key is free.
+            if (first !== null) return typeof first === 'string' ? first : { job: first, replayed: true };
+            // Its job's row is not there: the key is free.
             await tx.$executeRaw`
               UPDATE idempotency_key SET body_sha256 = ${idempotency.bodySha256}, job_id = ${job.id}, created_at = clock_timestamp()
               WHERE project_id = ${job.projectId} AND key = ${idempotency.key}`;
@@ -50,11 +58,11 @@ export function createJobStore(database: Database): JobStore {
         }
         if (job.autoStart) await requireRoomForJob(tx, job.projectId);
         const [row] = await tx.$queryRaw<JobRow[]>(insertJob(job, traceparent));
-        if (row === undefined) throw new FileGone();
+        if (row === undefined) throw new SomethingGone();
         return { job: jobRecord(row), replayed: false };
       });
       return create.catch((error: unknown) => {
-        if (error instanceof FileGone) return 'file_gone' as const;
+        if (error instanceof SomethingGone) return gone(job);
         throw error;
       });
     },
@@ -63,7 +71,7 @@ export function createJobStore(database: Database): JobStore {
     dropOldKeys: () => dropOldKeys(prisma),
 
     async request(projectId, id) {
-      const row = await prisma.job.findFirst({ where: { projectId, id }, select: { request: true } });
+      const row = await prisma.job.findFirst({ where: { projectId, id, deletedAt: null }, select: { request: true } });
       return (row?.request ?? null) as CreateJobBody | null;
     },
 
@@ -82,12 +90,14 @@ export function createJobStore(database: Database): JobStore {
       return pageOf(
         page,
         after,
-        ({ where, ...rest }) => prisma.job.findMany({ where: { AND: [{ projectId }, ...wanted, where] }, ...rest }),
+        ({ where, ...rest }) => prisma.job.findMany({ where: { AND: [{ projectId, deletedAt: null }, ...wanted, where] }, ...rest }),
         jobRecord,
       );
     },
 
     cancel: (projectId, id) => requestCancel(database, projectId, id),
+    requestCheckpoint: (projectId, id) => requestCheckpoint(database, projectId, id),
+    delete: (projectId, id, resultFile) => deleteJob(database, projectId, id, resultFile),
 
     ...createPauseStore(database),
 
@@ -143,7 +153,7 @@ export function createJobStore(database: Database): JobStore {
     speeds: (baseSha256) => prisma.$queryRaw<TrainingSpeed[]>`
       WITH finished AS (
         SELECT id, device_class, epoch, extract(epoch FROM finished_at - started_at) AS took FROM job
-        WHERE status = 'succeeded' AND device_class IS NOT NULL AND spec ->> 'base_sha256' = ${baseSha256} ORDER BY created_at DESC LIMIT ${mostMeasured}),
+        WHERE status = 'succeeded' AND deleted_at IS NULL AND device_class IS NOT NULL AND spec ->> 'base_sha256' = ${baseSha256} ORDER BY created_at DESC LIMIT ${mostMeasured}),
       rates AS (
         SELECT f.device_class, sum(m.tokens) / sum(m.seconds) AS rate, CASE WHEN min(f.epoch) = 1 THEN GREATEST(0, min(f.took) - sum(m.seconds)) END AS overhead
         FROM finished f JOIN metric m ON m.job_id = f.id AND m.tokens > 0 AND m.seconds > 0 GROUP BY f.id, f.device_class)

@@ -4,6 +4,7 @@ import {
   type FileId,
   type JobId,
   type JobSpec,
+  type MetricPoint,
   newId,
   type ProjectId,
   scoresKeyOf,
@@ -111,6 +112,69 @@ describe('a pause', () => {
     expect((await store.heartbeat(dropped, b.epoch)).stop).toBe('cancel');
     await store.paused(dropped, b.epoch);
     expect([await status(done), await status(dropped)]).toEqual(['succeeded', 'cancelled']);
+  });
+});
+
+describe('a checkpoint that is asked for', () => {
+  const metric = (step: number): MetricPoint => ({
+    ...{ step, epoch: 0, train_loss: 1, train_mean_token_accuracy: null, valid_loss: null, valid_mean_token_accuracy: null },
+    ...{ learning_rate: null, grad_norm: null, tokens: 1, labelled_tokens: 1, seconds: 1 },
+  });
+  test('is owed by every heartbeat, over attempts, until one of its step or later is stored; many wishes are one', async () => {
+    const [store, jobs] = [createAttemptStore(database), createJobStore(database)];
+    const id = await createJob();
+    const first = await begin(id);
+    const owed = async (epoch: number) => (await store.heartbeat(id, epoch)).wantedCheckpoint;
+    const ask = () => jobs.requestCheckpoint(projectId, id);
+    expect(await owed(first.epoch)).toBeNull();
+    await store.metrics(id, first.epoch, [metric(3)]);
+    expect(await ask()).toMatchObject({ id, status: 'running' });
+    await store.metrics(id, first.epoch, [metric(4)]);
+    await ask();
+    expect(await owed(first.epoch)).toBe(3);
+    await store.handback(id, first.epoch);
+    const { epoch } = await begin(id);
+    expect(await owed(epoch)).toBe(3);
+    await store.checkpoint(id, epoch, saved(2, 'k2'));
+    expect(await owed(epoch)).toBe(3);
+    expect(await store.checkpoint(id, first.epoch, saved(4, 'zombie'))).toBe('fenced');
+    expect(await owed(epoch)).toBe(3);
+    await store.checkpoint(id, epoch, saved(4, 'k4'));
+    expect(await owed(epoch)).toBeNull();
+    // The step that the job shows is saved already.
+    expect(await ask()).toMatchObject({ id });
+    expect(await owed(epoch)).toBeNull();
+    await store.metrics(id, epoch, [metric(5)]);
+    await ask();
+    expect(await owed(epoch)).toBe(5);
+    expect((await jobs.checkpoints(projectId, id, { limit: 10 })) as object).toMatchObject({ items: [{ step: 4 }, { step: 2 }] });
+  });
+
+  test('where no worker makes it, it is refused', async () => {
+    const [store, jobs] = [createAttemptStore(database), createJobStore(database)];
+    const id = await createJob();
+    const ask = () => jobs.requestCheckpoint(projectId, id);
+    expect(await ask()).toBe('not_running');
+    await jobs.pause(projectId, id);
+    expect(await ask()).toBe('not_running');
+    await jobs.resume(projectId, id);
+    const { epoch } = await begin(id);
+    await jobs.cancel(projectId, id);
+    expect(await ask()).toBe('not_running');
+    await store.cancelled(id, epoch);
+    expect(await ask()).toBe('not_running');
+    expect(await jobs.requestCheckpoint(projectId, 'ftjob-none')).toBeNull();
+  });
+
+  test('that is being stored while it is asked for again is not owed once more', async () => {
+    const [store, jobs] = [createAttemptStore(database), createJobStore(database)];
+    const id = await createJob();
+    const { epoch } = await begin(id);
+    for (let step = 1; step <= 12; step++) {
+      await store.metrics(id, epoch, [metric(step)]);
+      await Promise.all([store.checkpoint(id, epoch, saved(step, `k${step}`)), jobs.requestCheckpoint(projectId, id)]);
+      expect((await store.heartbeat(id, epoch)).wantedCheckpoint).toBeNull();
+    }
   });
 });
 

@@ -11,7 +11,7 @@ export function createPauseStore({ prisma }: Database): Pick<JobStore, 'pause' |
   const change = <T>(projectId: string, id: string, act: (tx: Transaction, row: Job) => Promise<T>) =>
     prisma.$transaction(async (tx) => {
       await tx.$queryRaw`SELECT 1 FROM job WHERE project_id = ${projectId} AND id = ${id} FOR UPDATE`;
-      const row = await tx.job.findFirst({ where: { projectId, id } });
+      const row = await tx.job.findFirst({ where: { projectId, id, deletedAt: null } });
       if (row === null) return null;
       if (isFinal(row.status)) return 'final' as const;
       return act(tx, row);

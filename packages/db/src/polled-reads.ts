@@ -4,18 +4,20 @@ import type { Database } from './database.js';
 import type { Event, Metric } from './generated/client.js';
 import { type JobRow, jobColumns, jobRecord, metricPoint, storedEvent } from './records.js';
 
-const selectJob = `SELECT ${jobColumns} FROM job WHERE project_id = $1 AND id = $2`;
+const selectJob = `SELECT ${jobColumns} FROM job WHERE project_id = $1 AND id = $2 AND deleted_at IS NULL`;
 
 const orders = ['asc', 'desc'] as const;
 const byOrder = (text: (order: 'asc' | 'desc', beyond: '<' | '>') => string) =>
   Object.fromEntries(orders.map((order) => [order, text(order, order === 'desc' ? '<' : '>')])) as Record<'asc' | 'desc', string>;
 
 const firstJobs = byOrder(
-  (order) => `SELECT ${jobColumns} FROM job WHERE project_id = $1 ORDER BY created_at ${order}, id ${order} LIMIT $2`,
+  (order) =>
+    `SELECT ${jobColumns} FROM job WHERE project_id = $1 AND deleted_at IS NULL ORDER BY created_at ${order}, id ${order} LIMIT $2`,
 );
 const nextJobs = byOrder(
   (order, beyond) => `
-    SELECT ${jobColumns} FROM job WHERE project_id = $1 AND (created_at, id) ${beyond} ($3, $4) ORDER BY created_at ${order}, id ${order} LIMIT $2`,
+    SELECT ${jobColumns} FROM job WHERE project_id = $1 AND deleted_at IS NULL AND (created_at, id) ${beyond} ($3, $4)
+    ORDER BY created_at ${order}, id ${order} LIMIT $2`,
 );
 const eventsBeyond = byOrder(
   (order, beyond) => `

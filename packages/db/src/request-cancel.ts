@@ -31,7 +31,7 @@ export async function requestCancel({ prisma }: Database, projectId: ProjectId, 
       FROM asked RETURNING 1),
     announced AS (${webhookDeliveries({ jobId: id, eventId, type }, Prisma.sql`SELECT project_id FROM asked WHERE at_once`)})
     SELECT pg_notify(${eventChannel}, id) FROM asked WHERE EXISTS (SELECT 1 FROM told)`;
-  const row = await prisma.job.findFirst({ where: { projectId, id } });
+  const row = await prisma.job.findFirst({ where: { projectId, id, deletedAt: null } });
   if (row === null) return null;
   return told === 0 && isFinal(row.status) ? 'final' : jobRecord(row);
 }

@@ -22,14 +22,14 @@ export function createTrackingStore({ prisma }: Database): TrackingStore {
       await prisma.$executeRaw`
         INSERT INTO job_tracking (job_id, position)
         SELECT job.id, entry.place - 1 FROM job, jsonb_array_elements(job.request -> 'integrations') WITH ORDINALITY AS entry(value, place)
-        WHERE jsonb_typeof(job.request -> 'integrations') = 'array' AND job.started_at IS NOT NULL
+        WHERE jsonb_typeof(job.request -> 'integrations') = 'array' AND job.started_at IS NOT NULL AND job.deleted_at IS NULL
           AND NOT EXISTS (SELECT 1 FROM job_tracking t WHERE t.job_id = job.id)
         ON CONFLICT DO NOTHING`;
       const rows = await prisma.$queryRaw<Row[]>`
         UPDATE job_tracking t SET next_at = clock_timestamp() + ${leaseSeconds} * interval '1 second'
         FROM job WHERE job.id = t.job_id AND (t.job_id, t.position) IN (
-          SELECT job_id, position FROM job_tracking WHERE finished_at IS NULL AND next_at <= clock_timestamp()
-          ORDER BY next_at LIMIT ${limit} FOR UPDATE SKIP LOCKED)
+          SELECT d.job_id, d.position FROM job_tracking d JOIN job j ON j.id = d.job_id AND j.deleted_at IS NULL
+          WHERE d.finished_at IS NULL AND d.next_at <= clock_timestamp() ORDER BY d.next_at LIMIT ${limit} FOR UPDATE OF d SKIP LOCKED)
         RETURNING t.job_id, t.position, job.request -> 'integrations' -> t.position AS integration, t.handle, t.last_step, t.sent_points, t.tries`;
       const jobs = await prisma.job.findMany({ where: { id: { in: rows.map((row) => row.job_id) } } });
       return rows.flatMap((row): DueTracking[] => {

@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type CreateJobBody, canonicalJson, type JobId, type JobSpec, newId, type ProjectId } from '@rowsmith/contracts';
 import type { FileRecord, JobRecord, JobStore } from '@rowsmith/core';
-import { ApiError, badRequest } from '../http/api-error.js';
+import { ApiError, badRequest, notFound } from '../http/api-error.js';
 import { type Admission, type AdmissionDeps, admitJob } from './admit-job.js';
 
 export interface CreateJobDeps extends AdmissionDeps {
@@ -46,6 +46,14 @@ const reused = () =>
     param: 'Idempotency-Key',
   });
 
+const deleted = () =>
+  notFound('The job that this Idempotency-Key made was deleted. Use a new key for another job.', 'job_not_found', 'Idempotency-Key');
+/** By the field that named it, which is what the answer would have been a moment later. */
+const sourceGone = ({ row_sparse: { warm_start_from: from, reuse_rows_of: of } }: JobSpec) =>
+  from === null
+    ? notFound(`No such fine-tuning job: '${of}'.`, 'job_not_found', 'row_sparse.reuse_rows_of')
+    : badRequest(`'${from}' was deleted meanwhile.`, 'job_not_found', 'row_sparse.warm_start_from');
+
 /** `sent`: what the key stands for, if it is not the body itself (a clone's patch). */
 export async function createJob(
   deps: CreateJobDeps,
@@ -59,6 +67,7 @@ export async function createJob(
   if (idempotency) {
     const earlier = await deps.jobs.replay(projectId, idempotency);
     if (earlier === 'other_body') throw reused();
+    if (earlier === 'deleted') throw deleted();
     if (earlier !== null) return { job: earlier, replayed: true };
   }
   const admission = await admitJob(deps, projectId, body);
@@ -87,7 +96,9 @@ export async function createJob(
     idempotency,
   );
   if (created === 'file_gone') throw badRequest('A file of the job was deleted meanwhile.', 'file_not_found', 'training_file');
+  if (created === 'job_gone') throw sourceGone(spec);
   if (created === 'other_body') throw reused();
+  if (created === 'deleted') throw deleted();
   // Nothing to dispatch until it is started.
   if (created.job.status === 'queued') deps.onJobCreated();
   return created;
