@@ -4,21 +4,22 @@ import {
   adapterConfigName,
   adapterWeightsName,
   type BaseHeads,
+  baseReference,
   describeAdapter,
   descriptionName,
   encodeRows,
   exportPeft,
+  fusedPlacements,
   readRows,
   rowsFileName,
   type Verification,
   verifyPeftExport,
 } from '@rowsmith/adapter';
-import type { AdapterManifest, BasePrecision, ModuleRows, RowDelta, RowSparseConfig } from '@rowsmith/contracts';
+import type { AdapterManifest, BasePrecision, ModuleRows, RowDelta } from '@rowsmith/contracts';
 import type { LinearInfo, RowValues } from '@rowsmith/engine';
-import type { PackedModel } from '@rowsmith/hf';
+import { type PackedModel, tokenizerFileNames } from '@rowsmith/hf';
 import { readPackedBias, readPackedColumns, readPackedRows } from './base-model.js';
 import { type Binding, encodeManifest, manifestName } from './checkpoint-manifest.js';
-import { placementsOf } from './fused-modules.js';
 import { type Objects, upload } from './object-files.js';
 import { TrainerError } from './trainer-error.js';
 
@@ -48,13 +49,13 @@ export interface PreparedAdapter {
   readonly description: Omit<AdapterManifest, 'files' | 'checkpoint_sha256'>;
 }
 
-export function basePrecision({ quantization, double_quantization }: RowSparseConfig): BasePrecision | undefined {
-  if (quantization === 'none') return undefined;
-  return quantization === 'nf4' && double_quantization ? 'nf4_double' : quantization;
-}
+export { basePrecision } from '@rowsmith/adapter';
 
-/** Tokenizer files that travel with an adapter, so that its folder serves on its own. */
-const tokenizerFiles = ['tokenizer.json', 'tokenizer_config.json'];
+const placementsOf = ({ index }: PackedModel, linears: readonly LinearInfo[]) =>
+  fusedPlacements(
+    index.config,
+    linears.map(({ name }) => name),
+  );
 
 /**
  * Makes the adapter's files in `dir`, reads them back from there and compares them with the trained rows. The bytes depend on job, base and rows alone, not on the
@@ -63,18 +64,16 @@ const tokenizerFiles = ['tokenizer.json', 'tokenizer_config.json'];
 export async function prepareAdapter(input: AdapterInput, dir: string): Promise<PreparedAdapter> {
   const { packed, delta, binding, step, basePrecision, classifier } = input;
   const { source, config } = packed.index;
-  const hub = source.kind === 'hub' ? source : null;
   const baseBiases = new Map<string, Float32Array>();
   for (const linear of input.linears)
     if (delta.get(linear.name)?.biasDelta && !classifier?.heads.has(linear.name))
       baseBiases.set(linear.name, await readPackedBias(packed, linear));
   const { rank, files: peft } = exportPeft(delta, {
     baseBiases,
-    baseModel: hub?.name ?? input.baseModel,
-    revision: hub?.revision ?? null,
+    ...baseReference(source, input.baseModel),
     baseSha256: binding.base_sha256,
     modelLayers: config.n_layers,
-    placements: placementsOf(packed.index, input.linears),
+    placements: placementsOf(packed, input.linears),
     heads: classifier?.heads,
     classes: classifier?.classes,
     basePrecision,
@@ -102,7 +101,7 @@ export async function prepareAdapter(input: AdapterInput, dir: string): Promise<
     verification: { ...verification },
   };
   files.set(descriptionName, describeAdapter(description));
-  for (const name of tokenizerFiles) files.set(name, await readFile(join(packed.dir, name)));
+  for (const name of tokenizerFileNames) files.set(name, await readFile(join(packed.dir, name)));
   return { files, description };
 }
 
@@ -114,7 +113,7 @@ async function verified({ packed, linears, delta, binding, tunedRows, classifier
     weightsPath: join(dir, adapterWeightsName),
     delta,
     tunedRows,
-    placements: placementsOf(packed.index, linears),
+    placements: placementsOf(packed, linears),
     heads: classifier?.heads,
     baseRows: (name) => readPackedRows(packed, linearOf(name), trained(name).indices),
     baseBias: (name) => readPackedBias(packed, linearOf(name)),

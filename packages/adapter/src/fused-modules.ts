@@ -1,5 +1,5 @@
 /** Where the matrices of the delta lie in the modules of the checkpoint: most are modules themselves, Phi-3 keeps q|k|v and gate|up in one each. */
-import type { ModuleRows, RowDelta } from '@rowsmith/contracts';
+import type { ModelConfig, ModuleRows, RowDelta, TargetName } from '@rowsmith/contracts';
 
 /** A matrix that is a block of rows of a larger one. */
 export interface Placement {
@@ -30,6 +30,32 @@ export interface ExportModule {
   readonly columnComponent: number;
   /** Components in use. */
   readonly rank: number;
+}
+
+/**
+ * Which of the matrices are parts of a larger module where the base model comes from; adapters must name that one. Phi-3's checkpoints hold q|k|v and
+ * gate|up as one module each, in the order in which they are packed.
+ */
+export function fusedPlacements(config: ModelConfig, modules: Iterable<string>): Placements {
+  if (!('family' in config) || config.family !== 'phi3') return new Map();
+  const [queries, keys, inner] = [config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim, config.intermediate_size];
+  const attention = { fused: 'qkv_proj', outFeatures: queries + 2 * keys };
+  const feedForward = { fused: 'gate_up_proj', outFeatures: 2 * inner };
+  const places: { readonly [T in TargetName]?: typeof attention & { readonly rowOffset: number } } = {
+    q_proj: { ...attention, rowOffset: 0 },
+    k_proj: { ...attention, rowOffset: queries },
+    v_proj: { ...attention, rowOffset: queries + keys },
+    gate_proj: { ...feedForward, rowOffset: 0 },
+    up_proj: { ...feedForward, rowOffset: inner },
+  };
+  return new Map(
+    Array.from(modules).flatMap((name): [string, Placement][] => {
+      const place = Object.entries(places).find(([target]) => name.endsWith(`.${target}`))?.[1];
+      if (place === undefined) return [];
+      const { fused, rowOffset, outFeatures } = place;
+      return [[name, { module: name.replace(/[^.]+$/, fused), rowOffset, outFeatures }]];
+    }),
+  );
 }
 
 /** In the order of the delta. placements: of the matrices that are not modules; absent: all are. */

@@ -8,14 +8,21 @@ import { encodeSafetensors } from '@rowsmith/hf';
 import { checkRowDelta } from './check-rows.js';
 import { AdapterError } from './errors.js';
 import { type ExportModule, exportModules, type Placements } from './fused-modules.js';
+import { loraMatrices } from './lora-matrices.js';
 import { peftReadme } from './peft-readme.js';
 import { peftTargets } from './peft-targets.js';
+import { sizesOf } from './rows-file.js';
 import { type BaseHeads, savedModule, savedTensors, splitRows } from './saved-heads.js';
 
 export const adapterConfigName = 'adapter_config.json';
 export const adapterWeightsName = 'adapter_model.safetensors';
+export const readmeName = 'README.md';
+/** Of adapter_model.safetensors. */
+export const weightsMetadata = { format: 'pt' } as const;
 /** What PEFT puts before the name of a module in its files. */
 export const peftPrefix = 'base_model.model.';
+export const peftA = (module: string): string => `${peftPrefix}${module}.lora_A.weight`;
+export const peftB = (module: string): string => `${peftPrefix}${module}.lora_B.weight`;
 /** PEFT stores a trained bias whole, under the wrapped layer. */
 export const peftBias = (module: string): string => `${peftPrefix}${module}.base_layer.bias`;
 
@@ -45,8 +52,7 @@ export interface PeftExport {
 }
 
 /**
- * Deterministic bytes: a function of rows and options. All modules are padded with zero rows to one rank, since vLLM reads no rank_pattern;
- * a zero row of A times a zero column of B adds nothing. Memory: all of A and B, once. Throws AdapterError `bad_rows`.
+ * Deterministic bytes: a function of rows and options. All modules are padded with zero rows to one rank, since vLLM reads no rank_pattern. Memory: all of A and B, once. Throws AdapterError `bad_rows`.
  */
 export function exportPeft(delta: RowDelta, options: PeftExportOptions): PeftExport {
   checkRowDelta(delta, adapterWeightsName);
@@ -55,58 +61,48 @@ export function exportPeft(delta: RowDelta, options: PeftExportOptions): PeftExp
   const rank = Math.max(...modules.map((module) => module.rank));
   const tensors = savedTensors(heads, options.heads ?? new Map(), peftPrefix);
   for (const module of modules) {
-    const { name, inFeatures, outFeatures, parts, columns, columnComponent } = module;
-    const a = new Float32Array(rank * inFeatures); // [r, in]
-    const b = new Float32Array(outFeatures * rank); // [out, r]
-    columns.forEach((column, l) => {
-      a[(columnComponent + l) * inFeatures + column] = 1;
-    });
-    for (const { rows, rowOffset, component } of parts) {
-      a.set(rows.delta, component * inFeatures);
-      rows.indices.forEach((row, k) => {
-        b[(rowOffset + row) * rank + component + k] = 1;
-      });
-      rows.columns?.forEach((column, l) => {
-        const at = columnComponent + columns.indexOf(column);
-        for (let row = 0; row < rows.outFeatures; row++)
-          b[(rowOffset + row) * rank + at] = rows.columnDelta?.[l * rows.outFeatures + row] as number;
-      });
-    }
+    const { name, inFeatures, outFeatures } = module;
+    const { a, b } = loraMatrices(module, rank);
     const biases = trainedBias(module, options.baseBiases);
     if (biases) tensors.set(peftBias(name), { shape: [outFeatures], data: biases });
-    tensors.set(`${peftPrefix}${name}.lora_A.weight`, { shape: [rank, inFeatures], data: a });
-    tensors.set(`${peftPrefix}${name}.lora_B.weight`, { shape: [outFeatures, rank], data: b });
+    tensors.set(peftA(name), { shape: [rank, inFeatures], data: a });
+    tensors.set(peftB(name), { shape: [outFeatures, rank], data: b });
   }
   const trainsBiases = Array.from(layers.values()).some(({ biasDelta }) => biasDelta);
-  // Only fields that LoraConfig has: PEFT warns of others, and vLLM refuses some values of those it knows.
+  const names = modules.map(({ name }) => name);
+  return {
+    rank,
+    files: new Map([
+      [adapterConfigName, configFile(names, { rank, trainsBiases, saved: [...heads.keys()].map(savedModule).sort() }, options)],
+      [adapterWeightsName, encodeSafetensors(tensors, weightsMetadata)],
+      [readmeName, new TextEncoder().encode(peftReadme({ ...options, rank, modules: sizesOf(delta) }))],
+    ]),
+  };
+}
+
+/** Bytes of adapter_config.json. Only fields that LoraConfig has: PEFT warns of others, and vLLM refuses some values of those it knows. */
+export function configFile(
+  modules: readonly string[],
+  { rank, trainsBiases, saved }: { readonly rank: number; readonly trainsBiases: boolean; readonly saved: readonly string[] },
+  options: Pick<PeftExportOptions, 'baseModel' | 'revision' | 'modelLayers'>,
+): Uint8Array {
   const config = {
     base_model_name_or_path: options.baseModel,
     bias: trainsBiases ? 'lora_only' : 'none',
     fan_in_fan_out: false,
     inference_mode: true,
-    ...peftTargets(
-      modules.map(({ name }) => name),
-      options.modelLayers,
-    ),
+    ...peftTargets(modules, options.modelLayers),
     lora_alpha: rank,
     lora_dropout: 0,
-    modules_to_save: heads.size > 0 ? [...heads.keys()].map(savedModule).sort() : null,
+    modules_to_save: saved.length > 0 ? saved : null,
     peft_type: 'LORA',
     r: rank,
     revision: options.revision,
-    task_type: heads.size > 0 ? 'SEQ_CLS' : 'CAUSAL_LM',
+    task_type: saved.length > 0 ? 'SEQ_CLS' : 'CAUSAL_LM',
     use_dora: false,
     use_rslora: false,
   };
-  const text = (value: string) => new TextEncoder().encode(value);
-  return {
-    rank,
-    files: new Map([
-      [adapterConfigName, text(`${JSON.stringify(config, null, 2)}\n`)],
-      [adapterWeightsName, encodeSafetensors(tensors, { format: 'pt' })],
-      ['README.md', text(peftReadme({ ...options, rank, delta }))],
-    ]),
-  };
+  return new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`);
 }
 
 /** The module's whole bias with the trained entries in it; undefined when none were. Parts of a fused module have no biases of their own. */

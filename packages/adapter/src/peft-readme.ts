@@ -1,10 +1,11 @@
-import type { BasePrecision, RowDelta } from '@rowsmith/contracts';
+import type { BasePrecision } from '@rowsmith/contracts';
+import type { ModuleSize } from './rows-file.js';
 
 export interface ReadmeInput {
   readonly baseModel: string;
   readonly baseSha256: string;
   readonly rank: number;
-  readonly delta: RowDelta;
+  readonly modules: ReadonlyMap<string, ModuleSize>;
   readonly basePrecision?: BasePrecision | undefined;
   /** Of a sequence classifier, in order. */
   readonly classes?: readonly string[] | undefined;
@@ -48,12 +49,12 @@ const classifierUsage = (
 `;
 
 /** No time, job or attempt in it: the same adapter has the same README. */
-export function peftReadme({ baseModel, baseSha256, rank, delta, basePrecision, classes }: ReadmeInput): string {
-  const modules = [...delta.values()];
-  const rows = modules.reduce((sum, { indices }) => sum + indices.length, 0);
-  const columns = modules.reduce((sum, module) => sum + (module.columns?.length ?? 0), 0);
-  const biases = modules.reduce((sum, { biasDelta }) => sum + (biasDelta?.length ?? 0), 0);
-  const weights = modules.reduce((sum, { delta: update, columnDelta }) => sum + update.length + (columnDelta?.length ?? 0), 0);
+export function peftReadme({ baseModel, baseSha256, rank, modules, basePrecision, classes }: ReadmeInput): string {
+  const total = (of: (size: ModuleSize) => number) => Array.from(modules.values(), of).reduce((sum, count) => sum + count, 0);
+  const rows = total((module) => module.rows);
+  const columns = total((module) => module.columns);
+  const biases = total((module) => (module.biases ? module.rows : 0));
+  const weights = total((module) => module.rows * module.inFeatures + module.columns * module.outFeatures);
   const parameters = weights + biases;
   const biasNote =
     biases === 0 || classes
@@ -90,7 +91,7 @@ tags:
 
 # LoRA adapter for ${baseModel.replace(/[\r\n]+/g, ' ')}
 
-${number(parameters)} trained parameters: ${whole} of ${delta.size} weight matrices of the base model. Made by Rowsmith.
+${number(parameters)} trained parameters: ${whole} of ${modules.size} weight matrices of the base model. Made by Rowsmith.
 
 The trained ${trained} are stored as an ordinary LoRA of rank ${rank}: ${how.filter(Boolean).join('; ')}, and
 lora_alpha / r is 1. Merged weights, W + B·A, equal the trained weights exactly in float32. A server that keeps the adapter apart computes W·x + B·(A·x), which

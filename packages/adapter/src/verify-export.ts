@@ -5,7 +5,7 @@ import { AdapterError } from './errors.js';
 import { componentsOf, type ExportModule, exportModules, type PlacedPart, type Placements } from './fused-modules.js';
 import { oneHotRows } from './one-hot.js';
 import { readPeftConfig } from './peft-config.js';
-import { peftBias, peftPrefix } from './peft-export.js';
+import { peftA, peftB, peftBias, peftPrefix } from './peft-export.js';
 import { type BaseHeads, headError, savedModule, splitRows } from './saved-heads.js';
 
 export interface VerifyInput {
@@ -92,8 +92,8 @@ async function partError(
   const { a, b, rank } = ofPart(
     module,
     part,
-    await read(`${peftPrefix}${module.name}.lora_A.weight`, [fullRank, inFeatures]),
-    await read(`${peftPrefix}${module.name}.lora_B.weight`, [module.outFeatures, fullRank]),
+    await read(peftA(module.name), [fullRank, inFeatures]),
+    await read(peftB(module.name), [module.outFeatures, fullRank]),
     fullRank,
   );
   const exported: Exported = { a, b, rank, scale };

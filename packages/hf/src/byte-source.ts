@@ -1,8 +1,18 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { ModelError } from './errors.js';
 
+/** Something of known size that is read by ranges: a file, or an object of a store. */
+export interface RangeSource {
+  /** Its name in error messages. */
+  readonly file: string;
+  readonly size: number;
+  /** Exactly `length` bytes from `offset`; the caller has checked both against `size`. */
+  read(offset: number, length: number): Promise<Buffer>;
+  close(): Promise<void>;
+}
+
 /** A file of known size that is read by ranges; never whole. */
-export class ByteSource {
+export class ByteSource implements RangeSource {
   private constructor(
     readonly file: string,
     readonly size: number,
@@ -27,7 +37,6 @@ export class ByteSource {
     return new ByteSource(label, stat.size, handle);
   }
 
-  /** Exactly `length` bytes from `offset`; the caller has checked both against `size`. */
   async read(offset: number, length: number): Promise<Buffer> {
     const bytes = Buffer.alloc(length);
     let done = 0;

@@ -22,4 +22,7 @@ export interface ImportedModel {
   };
 }
 export type DocumentName = keyof ImportedModel['documents'];
-export const documentNames: readonly DocumentName[] = ['config.json', 'tokenizer.json', 'tokenizer_config.json'];
+/** What travels with an adapter, so that its folder serves on its own. */
+export const tokenizerFileNames = ['tokenizer.json', 'tokenizer_config.json'] as const satisfies readonly DocumentName[];
+export type TokenizerFileName = (typeof tokenizerFileNames)[number];
+export const documentNames: readonly DocumentName[] = ['config.json', ...tokenizerFileNames];

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { canonicalJson, type ModelConfig, type PackedModelIndex, packedFormat } from '@rowsmith/contracts';
 import { ModelError } from '../errors.js';
 import { packedAlignment, packedLayout } from '../families/packed-plan.js';
-import { documentNames, type ImportedModel } from '../imported-model.js';
+import { documentNames, type ImportedModel, type TokenizerFileName, tokenizerFileNames } from '../imported-model.js';
 
 export interface Progress {
   readonly phase: 'downloading' | 'hashing' | 'packing' | 'verifying';
@@ -20,13 +20,12 @@ export const baseSha256 = (config: ModelConfig, weightsSha256: string) => sha256
 
 /** Over tokenizer.json and tokenizer_config.json, each hashed alone, as `<hash>  <name>` lines. */
 export function tokenizerSha256(documents: ImportedModel['documents']): string {
-  return sha256(
-    documentNames
-      .filter((n) => n !== 'config.json')
-      .map((n) => `${sha256(documents[n])}  ${n}\n`)
-      .join(''),
-  );
+  return tokenizerDigest((name) => sha256(documents[name]));
 }
+
+/** The same from the hashes of the files. */
+export const tokenizerDigest = (hashOf: (name: TokenizerFileName) => string): string =>
+  sha256(tokenizerFileNames.map((name) => `${hashOf(name)}  ${name}\n`).join(''));
 
 /** Elements converted at a time: 8 MiB of f32, so that a 7B model needs no more memory than a small one. */
 const chunkElements = 2 ** 21;

@@ -1,5 +1,5 @@
 /** safetensors header: u64 length, JSON, then the data. Everything is checked before a tensor is read or memory for one is allocated. */
-import type { ByteSource } from '../byte-source.js';
+import type { RangeSource } from '../byte-source.js';
 import { ModelError, quoted } from '../errors.js';
 import { parseUniqueJson } from './unique-json.js';
 
@@ -39,7 +39,7 @@ const dtypeBytes: ReadonlyMap<string, number> = new Map([
 ]);
 
 /** Throws ModelError `bad_safetensors` that names the tensor and rule. */
-export async function readSafetensorsHeader(source: ByteSource): Promise<SafetensorsHeader> {
+export async function readSafetensorsHeader(source: RangeSource): Promise<SafetensorsHeader> {
   const refuse = (message: string, cause?: unknown) => new ModelError('bad_safetensors', message, { file: source.file, cause });
   if (source.size < 8) throw refuse(`is ${source.size} bytes long, shorter than any safetensors file`);
   const length = (await source.read(0, 8)).readBigUInt64LE(0);

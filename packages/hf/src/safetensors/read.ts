@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { ByteSource } from '../byte-source.js';
+import { ByteSource, type RangeSource } from '../byte-source.js';
 import { ModelError, quoted } from '../errors.js';
 import { decodeBf16, decodeF16, decodeF32 } from '../half-floats.js';
 import { rowWidth, type TensorInfo, type TensorSource } from '../tensor-source.js';
@@ -24,7 +24,11 @@ export interface SafetensorsFile extends TensorSource {
 }
 
 export async function openSafetensors(path: string, label = basename(path)): Promise<SafetensorsFile> {
-  const source = await ByteSource.open(path, label);
+  return readSafetensors(await ByteSource.open(path, label));
+}
+
+/** The same of anything that is read by ranges; closes it when its header is refused. */
+export async function readSafetensors(source: RangeSource): Promise<SafetensorsFile> {
   try {
     return safetensorsFile(source, await readSafetensorsHeader(source));
   } catch (error) {
@@ -33,7 +37,7 @@ export async function openSafetensors(path: string, label = basename(path)): Pro
   }
 }
 
-function safetensorsFile(source: ByteSource, header: SafetensorsHeader): SafetensorsFile {
+function safetensorsFile(source: RangeSource, header: SafetensorsHeader): SafetensorsFile {
   const find = (name: string) => {
     const entry = header.tensors.get(name);
     if (!entry) throw new ModelError('bad_safetensors', `has no tensor ${quoted(name)}`, { file: source.file });
