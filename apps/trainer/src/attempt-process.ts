@@ -24,12 +24,14 @@ const started = new Promise<TrainerStart>((resolve, reject) => {
 });
 const stop = new StopRequest();
 const recorded: ((manifestKey: string) => void)[] = [];
+let wantedCheckpoint: number | null = null;
 
 const channel = openChannel(
   process,
   (message) => {
     if (message.type === 'start') begin(message);
     else if (message.type === 'stop') stop.request(message.reason);
+    else if (message.type === 'checkpoint_wanted') wantedCheckpoint = message.step;
     else for (const listener of recorded) listener(message.manifest_key);
   },
   (error) => void fail(error),
@@ -56,6 +58,7 @@ async function fail(error: unknown): Promise<void> {
 const surroundings: Omit<AttemptSurroundings, 'channel'> = {
   stop,
   onRecorded: (listener) => recorded.push(listener),
+  wantedCheckpoint: () => wantedCheckpoint,
   clock: () => performance.now(),
   // What trainerEnvironment set, or the number that TensorFlow takes without it.
   threads: Number(process.env['TF_NUM_INTRAOP_THREADS']) || threadCount(),

@@ -86,10 +86,17 @@ afterEach(() => rm(dir, { recursive: true }));
 
 const checkpoints = (
   keep: number,
-  changes: { readonly epoch?: number; readonly earlier?: readonly Ref[]; readonly bestStep?: number } = {},
+  changes: {
+    readonly epoch?: number;
+    readonly earlier?: readonly Ref[];
+    readonly bestStep?: number;
+    readonly everyMs?: number;
+    readonly wanted?: () => number | null;
+  } = {},
 ) =>
   new Checkpoints({
-    ...{ store, binding, threads: 2, linears, keep, everyMs: 0, clock: () => 0 },
+    ...{ store, binding, threads: 2, linears, keep, everyMs: changes.everyMs ?? 0, clock: () => 0 },
+    wanted: changes.wanted ?? (() => null),
     epoch: changes.epoch ?? 1,
     folder: `jobs/ftjob-1/e${changes.epoch ?? 1}`,
     earlier: changes.earlier ?? [],
@@ -150,6 +157,27 @@ describe('checkpoints', () => {
     expect(await keys()).toEqual([...filesOf('e1/checkpoint-2'), ...filesOf('e2/checkpoint-3')]);
     // Told when it is true, and once.
     expect(removed).toEqual([[(sent[2] as Ref).manifest_key, await keys()]]);
+  });
+});
+
+describe('a checkpoint that is asked for', () => {
+  it('is due once, after its step or the first later one, whatever the time', async () => {
+    let wanted: number | null = null;
+    const writer = checkpoints(9, { everyMs: 3_600_000, wanted: () => wanted });
+    expect(writer.due(4)).toBe(false);
+    wanted = 4;
+    expect([writer.due(3), writer.due(4), writer.due(5)]).toEqual([false, true, true]);
+    await writer.write(stateOf(5), { step: 5 });
+    expect(writer.due(6)).toBe(false);
+    wanted = 6;
+    expect(writer.due(6)).toBe(true);
+  });
+
+  it('is there already where the attempt goes on from it, and before the first step stands for the first', async () => {
+    await checkpoints(9).write(stateOf(4), { step: 4 });
+    const everyMs = 3_600_000;
+    expect(checkpoints(9, { epoch: 2, earlier: sent, everyMs, wanted: () => 4 }).due(5)).toBe(false);
+    expect(checkpoints(9, { everyMs, wanted: () => 0 }).due(1)).toBe(true);
   });
 });
 

@@ -21,6 +21,8 @@ export interface CheckpointsOptions {
   readonly keep: number;
   readonly everyMs: number;
   readonly clock: () => number;
+  /** Step of which, or of a later one, a checkpoint was asked for; null: none was. */
+  readonly wanted: () => number | null;
   readonly send: (message: FromTrainer) => Promise<void>;
   /** The checkpoint that the attempt went on from, and those before it. Newest first. */
   readonly earlier: readonly Ref[];
@@ -51,8 +53,13 @@ export class Checkpoints {
     this.#lastAt = options.clock();
   }
 
-  /** By the time since the last one (or since the start). Decides when work is saved, never a result. */
-  due(): boolean {
+  /**
+   * Whether work is to be saved after `step`: by the time since the last one (or since the start), or because somebody asked. An attempt that repeats steps waits for the one that
+   * was asked for, so that one wish makes one checkpoint. Decides when work is saved, never a result.
+   */
+  due(step: number): boolean {
+    const wanted = this.options.wanted();
+    if (wanted !== null && step >= wanted && this.#lastStep < wanted) return true;
     return this.options.clock() - this.#lastAt >= this.options.everyMs;
   }
 

@@ -56,7 +56,7 @@ async function saved(store: Objects): Promise<TrainerStart['resume_from'] | null
   const sent: FromTrainer[] = [];
   const options = { store, folder: 'jobs/ftjob-1/e1', epoch: 1, binding, threads: 1, linears: [linear], keep: 3, everyMs: 0 };
   const send = async (message: FromTrainer) => void sent.push(message);
-  await new Checkpoints({ ...options, clock: () => 0, send, earlier: [], bestStep: null }).write(state, { step: 1 });
+  await new Checkpoints({ ...options, clock: () => 0, wanted: () => null, send, earlier: [], bestStep: null }).write(state, { step: 1 });
   return sent.flatMap((message) => (message.type === 'checkpoint' ? [message] : []));
 }
 

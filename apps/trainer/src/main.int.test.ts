@@ -155,6 +155,20 @@ describe('an attempt that goes on', () => {
       expect(files.get(name)?.equals(wholeFiles.get(name) as Buffer), name).toBe(true);
   });
 
+  it('with a checkpoint that was asked for ends with the same bytes; asked twice it makes one', async () => {
+    const rare = changed({ checkpoint_every_seconds: 86400, sample_prompts: [] });
+    const asked = await attempt(start(12, { spec: rare }), (message, { send }) => {
+      if (message.type !== 'metric' || message.point.step !== 1) return;
+      for (const _ of [1, 2]) send({ type: 'checkpoint_wanted', step: 1 });
+    });
+    const saved = asked.all('checkpoint').map(({ step }) => step);
+    expect(saved).toEqual([expect.any(Number), 4]);
+    expect(saved[0]).toBeLessThan(4);
+    const files = await adapterFiles(root, asked.one('done'));
+    for (const name of ['adapter_model.safetensors', 'adapter_config.json', 'README.md', 'rows.safetensors'])
+      expect(files.get(name)?.equals(wholeFiles.get(name) as Buffer), name).toBe(true);
+  });
+
   it('after its last step has only the adapter to make', async () => {
     const resumed = await attempt(start(6, { resume_from: resumeFrom(whole) }));
     expect(resumed.one('resumed')).toEqual({ type: 'resumed', step: 4, rejected: [] });

@@ -45,6 +45,8 @@ export interface AttemptSurroundings {
   readonly stop: StopRequest;
   /** Hears the manifest keys of checkpoints that the worker has recorded. */
   readonly onRecorded: (listener: (manifestKey: string) => void) => void;
+  /** Step of which, or of a later one, the worker asked for a checkpoint; null: it did not. */
+  readonly wantedCheckpoint: () => number | null;
   /** Monotonic milliseconds. */
   readonly clock: () => number;
   readonly memory: () => MachineMemory;
@@ -151,6 +153,7 @@ class AttemptRun {
       keep: spec.row_sparse.keep_checkpoints,
       everyMs: spec.row_sparse.checkpoint_every_seconds * 1000,
       clock: this.surroundings.clock,
+      wanted: this.surroundings.wantedCheckpoint,
       send: (message) => this.#send(message),
       earlier: found.from ? [found.from, ...found.older] : [],
       bestStep: spec.row_sparse.keep_best ? (found.state?.cursor['best_step'] ?? null) : null,
@@ -169,7 +172,7 @@ class AttemptRun {
       resume: found.state ?? undefined,
       warmStart: start,
       clock: this.surroundings.clock,
-      wantsCheckpoint: () => checkpoints.due(),
+      wantsCheckpoint: (step) => checkpoints.due(step),
       signal: stop.signal,
     });
     let done: Done | null = null;

@@ -67,6 +67,8 @@ class Supervision {
   #failure: AttemptFailure | null = null;
   #lastMessageAt = performance.now();
   #answeredAt = performance.now();
+  /** Of the checkpoint that the trainer was last told to make. */
+  #toldStep: number | null = null;
 
   constructor(
     private readonly deps: SupervisorDeps,
@@ -166,11 +168,12 @@ class Supervision {
     this.#answeredAt = performance.now();
     for (;;) {
       try {
-        const { fence, stop } = await this.deps.attempts.heartbeat(this.#jobId, this.#epoch);
+        const { fence, stop, wantedCheckpoint } = await this.deps.attempts.heartbeat(this.#jobId, this.#epoch);
         this.#answeredAt = performance.now();
         // After success the row is final, which also reads as fenced.
         if (fence === 'fenced' && !this.#journal.succeeded) return this.#end('fenced');
         if (stop) this.#end(stop);
+        this.#askForCheckpoint(wantedCheckpoint);
       } catch (error) {
         this.deps.log.warn({ op: 'attempt.heartbeat', jobId: this.#jobId, epoch: this.#epoch, err: error });
         if (performance.now() - this.#answeredAt > databaseSilenceMs) this.#end('lost');
@@ -182,6 +185,13 @@ class Supervision {
       if (this.#persistence.closed) return;
       await new Promise((next) => this.#after(heartbeatMs, () => next(null)));
     }
+  }
+
+  /** It is owed until the tables hold it, so every beat may name it; the trainer hears of each once. */
+  #askForCheckpoint(step: number | null): void {
+    if (step === null || step === this.#toldStep) return;
+    this.#toldStep = step;
+    this.#trainer?.send({ type: 'checkpoint_wanted', step });
   }
 
   #end(reason: Stop): void {

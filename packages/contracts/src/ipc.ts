@@ -47,7 +47,9 @@ export const TrainerStop = message('stop', {
 });
 /** A checkpoint stands in the tables under this attempt's epoch: older ones may now be deleted. */
 export const CheckpointRecorded = message('recorded', { manifest_key: Type.String() });
-export const ToTrainer = Type.Union([TrainerStart, TrainerStop, CheckpointRecorded]);
+/** Somebody asked for a checkpoint: of `step` or, if training is further, of the next whole step. Told again it changes nothing. */
+export const CheckpointWanted = message('checkpoint_wanted', { step: Type.Integer() });
+export const ToTrainer = Type.Union([TrainerStart, TrainerStop, CheckpointRecorded, CheckpointWanted]);
 export type ToTrainer = Static<typeof ToTrainer>;
 
 export const errorClasses = ['user', 'infra', 'precheck', 'poison'] as const;

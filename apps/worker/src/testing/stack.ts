@@ -271,6 +271,7 @@ export class WorkerStack {
   pause = (id: string) => this.jobs.pause(this.projectId, id);
   resume = (id: string) => this.jobs.resume(this.projectId, id);
   cancel = (id: string) => this.jobs.cancel(this.projectId, id);
+  requestCheckpoint = (id: string) => this.jobs.requestCheckpoint(this.projectId, id);
   events = async (id: string) => (await this.jobs.eventsSince(this.projectId, id, 0, 10_000)) ?? [];
   metrics = async (id: string) => (await this.jobs.metrics(this.projectId, id, -1, 10_000)) ?? [];
   checkpoints = async (id: string) => {

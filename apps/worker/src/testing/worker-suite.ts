@@ -206,6 +206,33 @@ export function workerSuite(kind: StackKind): void {
     await stack.end(worker, 'SIGTERM');
   });
 
+  test('a checkpoint that is asked for: one for many wishes, still owed after the attempt was killed, the same bytes', async () => {
+    const worker = stack.startWorker();
+    const { id } = await stack.createJob(lines, steps, { checkpoint_every_seconds: 3600 });
+    await stack.until(id, ({ step }) => step >= 5);
+    const saved = async () => (await stack.checkpoints(id)).map(({ step }) => step);
+    const asked = await Promise.all([1, 2, 3].map(() => stack.requestCheckpoint(id)));
+    expect(asked).toEqual(asked.map(() => expect.objectContaining({ status: 'running' })));
+    while ((await saved()).length === 0) await new Promise((next) => setTimeout(next, 20));
+    const [early = 0] = await saved();
+    expect(early).toBeGreaterThanOrEqual(5);
+    expect(early).toBeLessThan(steps);
+    const { step } = await stack.until(id, (job) => job.step > early);
+    // Between the wish and its beat, or before the checkpoint is stored: whenever the blow falls, somebody makes it.
+    await stack.requestCheckpoint(id);
+    process.kill((await stack.trainerPid(worker)) ?? 0, 'SIGKILL');
+    const job = await stack.finished(id);
+    expect(job).toMatchObject({ status: 'succeeded', epoch: 2 });
+    const all = (await saved()).toReversed();
+    expect(all).toHaveLength(3);
+    expect(all).toEqual([early, expect.any(Number), steps]);
+    expect(all[1]).toBeGreaterThanOrEqual(step);
+    expect(await stack.adapterHashes(job)).toEqual(undisturbed);
+    await expectWholeMetrics(id);
+    expect(await stack.requestCheckpoint(id)).toBe('not_running');
+    await stack.end(worker, 'SIGTERM');
+  });
+
   test('a job of higher priority takes the place: checkpoint, no attempt counted, the lower one goes on after it, the same bytes', async () => {
     const worker = stack.startWorker();
     const { id } = await stack.createJob(lines, steps, { checkpoint_every_seconds: 3600 }, { priority: 10 });
