@@ -66,6 +66,10 @@ test('a job from a file, flags and --set; watched to its end; what it leaves', a
   const model = String(job.fine_tuned_model);
   expect(await json('models', 'get', model)).toMatchObject({ id: model });
   expect(await json('models', 'delete', model)).toEqual({ id: model, deleted: true });
+  const late = await run('jobs', 'checkpoint', job.id, '--json');
+  expect([late.code, JSON.parse(late.stderr)]).toMatchObject([3, { error: { code: 'job_not_running' } }]);
+  expect(await json('jobs', 'delete', job.id)).toEqual({ id: job.id, deleted: true });
+  expect((await run('jobs', 'get', job.id)).code).toBe(3);
 });
 
 test('several files with weights, a request from stdin, and what is tracked where', async () => {

@@ -185,10 +185,14 @@ test('a job through its states, a clone of it, and the forecast', async () => {
   const found: string[] = [];
   for await (const { id } of listAll((page) => client().listJobs({ ...page, metadata: { of: 'states' } }), { limit: 1 })) found.push(id);
   expect(found).toEqual([clone.id, job.id]);
+  await expect(client().requestCheckpoint(job.id)).rejects.toMatchObject({ code: 'job_not_running', kind: 'conflict' });
+  await expect(client().deleteJob(job.id)).rejects.toMatchObject({ code: 'job_not_finished', kind: 'conflict' });
   expect((await client().cancelJob(job.id)).status).toBe('cancelled');
   await expect(client().cancelJob(job.id)).rejects.toMatchObject({ code: 'job_already_finished', kind: 'invalid_request' });
   const events = await client().listEvents(job.id, { limit: 2 });
   expect(events).toMatchObject({ has_more: true, data: [{ data: { type: 'job.cancelled' } }, {}] });
+  await client().deleteJob(job.id);
+  await expect(client().getJob(job.id)).rejects.toMatchObject({ code: 'job_not_found', kind: 'not_found' });
 });
 
 test('what a job leaves: CSV, event file, one file of the adapter, its model', async () => {

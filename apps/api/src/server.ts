@@ -40,6 +40,8 @@ import { useStrictValidation } from './http/validation.js';
 import { adapterRoutes } from './jobs/adapter-routes.js';
 import { admissionRoutes } from './jobs/admission-routes.js';
 import type { AdmissionDeps } from './jobs/admit-job.js';
+import { checkpointRoutes } from './jobs/checkpoint-routes.js';
+import { deletionRoutes } from './jobs/deletion-routes.js';
 import { eventRoutes } from './jobs/event-routes.js';
 import { jobRoutes } from './jobs/job-routes.js';
 import { metricRoutes } from './jobs/metric-routes.js';
@@ -185,6 +187,8 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
     const admission = { jobs, files, objects, models, present, onJobCreated, tokens: deps.tokens, trackers: deps.trackers };
     jobRoutes(app, admission, paths);
     admissionRoutes(app, admission, paths);
+    checkpointRoutes(app, { jobs }, paths);
+    deletionRoutes(app, { jobs }, paths);
     eventRoutes(
       app,
       { jobs, notifier, present, closing: closing.signal, maxStreamsPerKey, openStreams, timing: options.streams ?? {} },

@@ -34,6 +34,10 @@ export interface JobMethods {
   /** A running job is `pausing` until its worker has written a checkpoint. */
   pauseJob(id: string): Promise<JobObject>;
   resumeJob(id: string): Promise<JobObject>;
+  /** The checkpoint follows within seconds and a step, if there is none of the step that the job shows; the event `checkpoint.created` tells. A job that does not run: 409. */
+  requestCheckpoint(id: string): Promise<JobObject>;
+  /** Finished jobs only (409 else): gone with model, adapter, checkpoints, events, metrics and result file. */
+  deleteJob(id: string): Promise<void>;
   /** Newest first. */
   listEvents(id: string, page?: PageOptions): Promise<ListOf<JobEvent>>;
   /** Live events, oldest first, across reconnects; ends when the job is finished. */
@@ -64,6 +68,10 @@ export function jobMethods({ api, http }: Calls): JobMethods {
     cancelJob: async (id) => unwrap(await api.POST('/v1/fine_tuning/jobs/{id}/cancel', { params: path(id) })),
     pauseJob: async (id) => unwrap(await api.POST('/v1/fine_tuning/jobs/{id}/pause', { params: path(id) })),
     resumeJob: async (id) => unwrap(await api.POST('/v1/fine_tuning/jobs/{id}/resume', { params: path(id) })),
+    requestCheckpoint: async (id) => unwrap(await api.POST('/v1/fine_tuning/jobs/{id}/checkpoints', { params: path(id) })),
+    deleteJob: async (id) => {
+      unwrap(await api.DELETE('/v1/fine_tuning/jobs/{id}', { params: path(id) }));
+    },
     async listEvents(id, page) {
       // Asked for as JSON: the route's other answer is a stream that may not end.
       const query = new URLSearchParams(Object.entries(pageOf(page)).map(([name, value]): [string, string] => [name, String(value)]));

@@ -21,3 +21,6 @@ export type ModelObject = Static<typeof ModelObject>;
 
 export const ModelDeleted = Type.Object({ id: Type.String(), object: Type.Literal('model'), deleted: Type.Boolean() });
 export type ModelDeleted = Static<typeof ModelDeleted>;
+
+export const JobDeleted = Type.Object({ id: Type.String(), object: Type.Literal('fine_tuning.job'), deleted: Type.Boolean() });
+export type JobDeleted = Static<typeof JobDeleted>;

@@ -41,6 +41,8 @@ export const auditActions = [
   'job.cancelled',
   'job.paused',
   'job.resumed',
+  'job.checkpoint_requested',
+  'job.deleted',
   'model.deleted',
   'webhook_endpoint.created',
   'webhook_endpoint.updated',

@@ -1,16 +1,16 @@
-/** Fine-tuning jobs: create, list, get, cancel, pause, resume, and their checkpoints. */
-import { CreateJobBody, JobCheckpoint, JobObject, listOf, type ProjectId } from '@rowsmith/contracts';
+/** Fine-tuning jobs: create, list, get, cancel, pause, resume. */
+import { CreateJobBody, JobObject, listOf, type ProjectId } from '@rowsmith/contracts';
 import type { JobRecord, JobStore } from '@rowsmith/core';
 import { Type } from 'typebox';
 import { naming } from '../control/result-file.js';
 import { ApiError, noSuchJob, notPossible } from '../http/api-error.js';
 import { projectOf } from '../http/auth.js';
-import { listOfItems, noSuchCursor, pageQuery, requireCursor } from '../http/paging.js';
+import { listOfItems, pageQuery, requireCursor } from '../http/paging.js';
 import { failures, json, named } from '../http/replies.js';
 import type { Routes } from '../http/routes.js';
 import { type CreateJobDeps, createJob } from './create-job.js';
 import { IdempotencyHeaders } from './idempotency-header.js';
-import { toCheckpointObject, toJobObject } from './job-object.js';
+import { toJobObject } from './job-object.js';
 import { JobParams } from './job-params.js';
 
 export interface JobDeps extends CreateJobDeps {
@@ -182,29 +182,6 @@ export const jobRoutes: Routes<JobDeps> = (app, deps, prefix) => {
       if (resumed === 'pausing') throw stillPausing(id);
       deps.onJobCreated();
       return toJobObject(resumed);
-    },
-  );
-
-  app.get(
-    `${prefix.jobs}/:id/checkpoints`,
-    {
-      config: { scope: 'jobs:read' },
-      schema: {
-        tags: ['fine-tuning'],
-        summary: 'Checkpoints of a job',
-        params: JobParams,
-        querystring: Type.Object(pageQuery(10, 100), { additionalProperties: false }),
-        response: { 200: json('Checkpoints, newest first', listOf(named(JobCheckpoint, 'FineTuningJobCheckpoint'))), ...failures(404) },
-      },
-    },
-    async (request) => {
-      const { id } = request.params;
-      const project = projectOf(request);
-      const job = await jobs.get(project, id);
-      const page = await jobs.checkpoints(project, id, { after: request.query.after, limit: request.query.limit ?? 10 }, 'kept');
-      if (job === null || page === null) throw noSuchJob(id);
-      if (page === 'no_cursor') throw noSuchCursor(request.query.after, 'checkpoint');
-      return listOfItems(page, (checkpoint) => toCheckpointObject(job, checkpoint));
     },
   );
 };

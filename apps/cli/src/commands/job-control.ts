@@ -1,4 +1,4 @@
-/** What is done to a job that is there: watch, start, pause, resume, cancel. */
+/** What is done to a job that is there: watch, start, pause, resume, checkpoint, cancel, delete. */
 import type { RowsmithClient } from '@rowsmith/client';
 import type { JobObject } from '@rowsmith/contracts';
 import type { Command } from 'commander';
@@ -58,4 +58,16 @@ export function addControlCommands(jobs: Command): void {
     (client, id) => client.cancelJob(id),
     (job) => (job.status === 'cancelled' ? 'cancelled' : 'will be cancelled'),
   );
+  change(
+    'checkpoint',
+    'have a running job save its work now, and go on; `jobs checkpoints` lists what was saved',
+    (client, id) => client.requestCheckpoint(id),
+    () => 'will save its work',
+  );
+  withConnection(jobs.command('delete <job>'))
+    .description('delete a finished job for good: record, model, adapter, checkpoints, result file')
+    .action(async (id: string, options: GlobalOptions) => {
+      await (await connect(options)).deleteJob(id);
+      show(options, { id, deleted: true }, () => `${id}  deleted`);
+    });
 }

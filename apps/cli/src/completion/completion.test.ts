@@ -29,7 +29,7 @@ function offered(...line: string[]): string[] {
 describe('bash offers', () => {
   test('commands', () => {
     expect(offered('')).toEqual(expect.arrayContaining(['jobs', 'files', 'webhooks', 'workers', 'verify', 'completion']));
-    expect(offered('jobs', 'c')).toEqual(['create', 'clone', 'cancel', 'checkpoints']);
+    expect(offered('jobs', 'c')).toEqual(['create', 'clone', 'cancel', 'checkpoint', 'checkpoints']);
     expect(offered('completion', 'ba')).toEqual(['bash']);
   });
   test('options of the command that the words lead to, after others too', () => {

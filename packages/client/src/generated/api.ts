@@ -1583,7 +1583,113 @@ export interface paths {
         };
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete a finished job
+         * @description Gone for good, and from every list: the job, its model, result file, events, metrics, checkpoints and adapter. Their objects are removed within about a day. Jobs that started from it go on, and what they still need of it stays until they have ended; its device time still counts. Training files stay. A job that is not finished is a 409 `job_not_finished`: cancel it first. An Idempotency-Key that made it is a 404 for as long as keys count.
+         */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description It is gone */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["FineTuningJobDeleted"];
+                    };
+                };
+                /** @description The request is not valid; `param` names the field. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No API key, or a wrong one. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The key lacks the scope that this needs. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such object in your project. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The object is in a state that does not allow this; retrying does not help. */
+                409: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests, see `retry-after`; or `insufficient_quota`: the project has used up what it may. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The server had an error. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
         options?: never;
         head?: never;
         patch?: never;
@@ -1991,128 +2097,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/fine_tuning/jobs/{id}/checkpoints": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Checkpoints of a job */
-        get: {
-            parameters: {
-                query?: {
-                    /** @description id of the last item of the page before */
-                    after?: string;
-                    /** @description items a page; 10 if not given */
-                    limit?: number;
-                };
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description Checkpoints, newest first */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": {
-                            /** @constant */
-                            object: "list";
-                            data: components["schemas"]["FineTuningJobCheckpoint"][];
-                            has_more: boolean;
-                            first_id?: string | null;
-                            last_id?: string | null;
-                        };
-                    };
-                };
-                /** @description The request is not valid; `param` names the field. */
-                400: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description No API key, or a wrong one. */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description The key lacks the scope that this needs. */
-                403: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description There is no such object in your project. */
-                404: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description Too many requests, see `retry-after`; or `insufficient_quota`: the project has used up what it may. */
-                429: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description The URL and the headers together are too long. */
-                431: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description The server had an error. */
-                500: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
-                503: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/fine_tuning/jobs/estimate": {
         parameters: {
             query?: never;
@@ -2473,6 +2457,252 @@ export interface paths {
                 };
                 /** @description The same `Idempotency-Key` was used with another body. */
                 422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests, see `retry-after`; or `insufficient_quota`: the project has used up what it may. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The server had an error. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/fine_tuning/jobs/{id}/checkpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Checkpoints of a job */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description id of the last item of the page before */
+                    after?: string;
+                    /** @description items a page; 10 if not given */
+                    limit?: number;
+                };
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Checkpoints, newest first */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @constant */
+                            object: "list";
+                            data: components["schemas"]["FineTuningJobCheckpoint"][];
+                            has_more: boolean;
+                            first_id?: string | null;
+                            last_id?: string | null;
+                        };
+                    };
+                };
+                /** @description The request is not valid; `param` names the field. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No API key, or a wrong one. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The key lacks the scope that this needs. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such object in your project. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests, see `retry-after`; or `insufficient_quota`: the project has used up what it may. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The server had an error. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /**
+         * Ask a running job for a checkpoint now
+         * @description Its worker makes one after the step that is being computed and goes on; the event `checkpoint.created` tells when it is there. It is of the step that the job shows in `progress`, or of a later one; where such a checkpoint is there already, nothing more is made. Asking again before it is made asks for the same one. A worker that is lost leaves the wish to the next. The result of the job is the same with it. A job that no worker runs is a 409 `job_not_running`.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The job; the checkpoint follows within seconds and a step */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["FineTuningJob"];
+                    };
+                };
+                /** @description The request is not valid; `param` names the field. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No API key, or a wrong one. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The key lacks the scope that this needs. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such object in your project. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The object is in a state that does not allow this; retrying does not help. */
+                409: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The body is larger than the limit. */
+                413: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The content type is not taken here. */
+                415: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -5219,7 +5449,7 @@ export interface paths {
                     /** @description items a page; 20 if not given */
                     limit?: number;
                     /** @description only these */
-                    "event_types[]"?: ("project.created" | "project.updated" | "project.archived" | "api_key.created" | "api_key.rotated" | "api_key.deleted" | "file.created" | "file.deleted" | "upload.created" | "upload.part_added" | "upload.completed" | "upload.cancelled" | "job.created" | "job.cloned" | "job.started" | "job.cancelled" | "job.paused" | "job.resumed" | "model.deleted" | "webhook_endpoint.created" | "webhook_endpoint.updated" | "webhook_endpoint.deleted" | "webhook_endpoint.secret_rotated" | "webhook_endpoint.tested" | "webhook_delivery.replayed") | ("project.created" | "project.updated" | "project.archived" | "api_key.created" | "api_key.rotated" | "api_key.deleted" | "file.created" | "file.deleted" | "upload.created" | "upload.part_added" | "upload.completed" | "upload.cancelled" | "job.created" | "job.cloned" | "job.started" | "job.cancelled" | "job.paused" | "job.resumed" | "model.deleted" | "webhook_endpoint.created" | "webhook_endpoint.updated" | "webhook_endpoint.deleted" | "webhook_endpoint.secret_rotated" | "webhook_endpoint.tested" | "webhook_delivery.replayed")[];
+                    "event_types[]"?: ("project.created" | "project.updated" | "project.archived" | "api_key.created" | "api_key.rotated" | "api_key.deleted" | "file.created" | "file.deleted" | "upload.created" | "upload.part_added" | "upload.completed" | "upload.cancelled" | "job.created" | "job.cloned" | "job.started" | "job.cancelled" | "job.paused" | "job.resumed" | "job.checkpoint_requested" | "job.deleted" | "model.deleted" | "webhook_endpoint.created" | "webhook_endpoint.updated" | "webhook_endpoint.deleted" | "webhook_endpoint.secret_rotated" | "webhook_endpoint.tested" | "webhook_delivery.replayed") | ("project.created" | "project.updated" | "project.archived" | "api_key.created" | "api_key.rotated" | "api_key.deleted" | "file.created" | "file.deleted" | "upload.created" | "upload.part_added" | "upload.completed" | "upload.cancelled" | "job.created" | "job.cloned" | "job.started" | "job.cancelled" | "job.paused" | "job.resumed" | "job.checkpoint_requested" | "job.deleted" | "model.deleted" | "webhook_endpoint.created" | "webhook_endpoint.updated" | "webhook_endpoint.deleted" | "webhook_endpoint.secret_rotated" | "webhook_endpoint.tested" | "webhook_delivery.replayed")[];
                     /** @description only what was done in these */
                     "project_ids[]"?: string | string[];
                     /** @description only what these API keys did */
@@ -7983,7 +8213,113 @@ export interface paths {
         };
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete a finished job
+         * @description Gone for good, and from every list: the job, its model, result file, events, metrics, checkpoints and adapter. Their objects are removed within about a day. Jobs that started from it go on, and what they still need of it stays until they have ended; its device time still counts. Training files stay. A job that is not finished is a 409 `job_not_finished`: cancel it first. An Idempotency-Key that made it is a 404 for as long as keys count.
+         */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description It is gone */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["FineTuningJobDeleted"];
+                    };
+                };
+                /** @description The request is not valid; `param` names the field. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No API key, or a wrong one. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The key lacks the scope that this needs. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such object in your project. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The object is in a state that does not allow this; retrying does not help. */
+                409: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests, see `retry-after`; or `insufficient_quota`: the project has used up what it may. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The server had an error. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
         options?: never;
         head?: never;
         patch?: never;
@@ -8391,128 +8727,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/jobs/{id}/checkpoints": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Checkpoints of a job */
-        get: {
-            parameters: {
-                query?: {
-                    /** @description id of the last item of the page before */
-                    after?: string;
-                    /** @description items a page; 10 if not given */
-                    limit?: number;
-                };
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description Checkpoints, newest first */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": {
-                            /** @constant */
-                            object: "list";
-                            data: components["schemas"]["FineTuningJobCheckpoint"][];
-                            has_more: boolean;
-                            first_id?: string | null;
-                            last_id?: string | null;
-                        };
-                    };
-                };
-                /** @description The request is not valid; `param` names the field. */
-                400: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description No API key, or a wrong one. */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description The key lacks the scope that this needs. */
-                403: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description There is no such object in your project. */
-                404: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description Too many requests, see `retry-after`; or `insufficient_quota`: the project has used up what it may. */
-                429: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description The URL and the headers together are too long. */
-                431: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description The server had an error. */
-                500: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
-                503: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Error"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/jobs/estimate": {
         parameters: {
             query?: never;
@@ -8873,6 +9087,252 @@ export interface paths {
                 };
                 /** @description The same `Idempotency-Key` was used with another body. */
                 422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests, see `retry-after`; or `insufficient_quota`: the project has used up what it may. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The server had an error. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{id}/checkpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Checkpoints of a job */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description id of the last item of the page before */
+                    after?: string;
+                    /** @description items a page; 10 if not given */
+                    limit?: number;
+                };
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Checkpoints, newest first */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            /** @constant */
+                            object: "list";
+                            data: components["schemas"]["FineTuningJobCheckpoint"][];
+                            has_more: boolean;
+                            first_id?: string | null;
+                            last_id?: string | null;
+                        };
+                    };
+                };
+                /** @description The request is not valid; `param` names the field. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No API key, or a wrong one. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The key lacks the scope that this needs. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such object in your project. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests, see `retry-after`; or `insufficient_quota`: the project has used up what it may. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The server had an error. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /**
+         * Ask a running job for a checkpoint now
+         * @description Its worker makes one after the step that is being computed and goes on; the event `checkpoint.created` tells when it is there. It is of the step that the job shows in `progress`, or of a later one; where such a checkpoint is there already, nothing more is made. Asking again before it is made asks for the same one. A worker that is lost leaves the wish to the next. The result of the job is the same with it. A job that no worker runs is a 409 `job_not_running`.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The job; the checkpoint follows within seconds and a step */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["FineTuningJob"];
+                    };
+                };
+                /** @description The request is not valid; `param` names the field. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No API key, or a wrong one. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The key lacks the scope that this needs. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such object in your project. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The object is in a state that does not allow this; retrying does not help. */
+                409: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The body is larger than the limit. */
+                413: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The content type is not taken here. */
+                415: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -11619,7 +12079,7 @@ export interface paths {
                     /** @description items a page; 20 if not given */
                     limit?: number;
                     /** @description only these */
-                    "event_types[]"?: ("project.created" | "project.updated" | "project.archived" | "api_key.created" | "api_key.rotated" | "api_key.deleted" | "file.created" | "file.deleted" | "upload.created" | "upload.part_added" | "upload.completed" | "upload.cancelled" | "job.created" | "job.cloned" | "job.started" | "job.cancelled" | "job.paused" | "job.resumed" | "model.deleted" | "webhook_endpoint.created" | "webhook_endpoint.updated" | "webhook_endpoint.deleted" | "webhook_endpoint.secret_rotated" | "webhook_endpoint.tested" | "webhook_delivery.replayed") | ("project.created" | "project.updated" | "project.archived" | "api_key.created" | "api_key.rotated" | "api_key.deleted" | "file.created" | "file.deleted" | "upload.created" | "upload.part_added" | "upload.completed" | "upload.cancelled" | "job.created" | "job.cloned" | "job.started" | "job.cancelled" | "job.paused" | "job.resumed" | "model.deleted" | "webhook_endpoint.created" | "webhook_endpoint.updated" | "webhook_endpoint.deleted" | "webhook_endpoint.secret_rotated" | "webhook_endpoint.tested" | "webhook_delivery.replayed")[];
+                    "event_types[]"?: ("project.created" | "project.updated" | "project.archived" | "api_key.created" | "api_key.rotated" | "api_key.deleted" | "file.created" | "file.deleted" | "upload.created" | "upload.part_added" | "upload.completed" | "upload.cancelled" | "job.created" | "job.cloned" | "job.started" | "job.cancelled" | "job.paused" | "job.resumed" | "job.checkpoint_requested" | "job.deleted" | "model.deleted" | "webhook_endpoint.created" | "webhook_endpoint.updated" | "webhook_endpoint.deleted" | "webhook_endpoint.secret_rotated" | "webhook_endpoint.tested" | "webhook_delivery.replayed") | ("project.created" | "project.updated" | "project.archived" | "api_key.created" | "api_key.rotated" | "api_key.deleted" | "file.created" | "file.deleted" | "upload.created" | "upload.part_added" | "upload.completed" | "upload.cancelled" | "job.created" | "job.cloned" | "job.started" | "job.cancelled" | "job.paused" | "job.resumed" | "job.checkpoint_requested" | "job.deleted" | "model.deleted" | "webhook_endpoint.created" | "webhook_endpoint.updated" | "webhook_endpoint.deleted" | "webhook_endpoint.secret_rotated" | "webhook_endpoint.tested" | "webhook_delivery.replayed")[];
                     /** @description only what was done in these */
                     "project_ids[]"?: string | string[];
                     /** @description only what these API keys did */
@@ -13324,6 +13784,12 @@ export interface components {
                 phase: string | null;
             };
         };
+        FineTuningJobDeleted: {
+            id: string;
+            /** @constant */
+            object: "fine_tuning.job";
+            deleted: boolean;
+        };
         FineTuningEstimate: {
             /** @constant */
             object: "fine_tuning.estimate";
@@ -13715,7 +14181,7 @@ export interface components {
             object: "organization.audit_log";
             id: string;
             /** @enum {string} */
-            type: "project.created" | "project.updated" | "project.archived" | "api_key.created" | "api_key.rotated" | "api_key.deleted" | "file.created" | "file.deleted" | "upload.created" | "upload.part_added" | "upload.completed" | "upload.cancelled" | "job.created" | "job.cloned" | "job.started" | "job.cancelled" | "job.paused" | "job.resumed" | "model.deleted" | "webhook_endpoint.created" | "webhook_endpoint.updated" | "webhook_endpoint.deleted" | "webhook_endpoint.secret_rotated" | "webhook_endpoint.tested" | "webhook_delivery.replayed";
+            type: "project.created" | "project.updated" | "project.archived" | "api_key.created" | "api_key.rotated" | "api_key.deleted" | "file.created" | "file.deleted" | "upload.created" | "upload.part_added" | "upload.completed" | "upload.cancelled" | "job.created" | "job.cloned" | "job.started" | "job.cancelled" | "job.paused" | "job.resumed" | "job.checkpoint_requested" | "job.deleted" | "model.deleted" | "webhook_endpoint.created" | "webhook_endpoint.updated" | "webhook_endpoint.deleted" | "webhook_endpoint.secret_rotated" | "webhook_endpoint.tested" | "webhook_delivery.replayed";
             effective_at: number;
             project: {
                 id: string;
