@@ -10,6 +10,7 @@ export * from './job.js';
 export * from './job-spec.js';
 export * from './list.js';
 export * from './manifests.js';
+export * from './model-limits.js';
 export * from './packed-model.js';
 export * from './parse.js';
 export * from './row-sparse.js';

@@ -3,6 +3,7 @@ export { type DeviceClass, deviceClasses, type EstimateFacts, type JobMemory, me
 export { type DispatchPlan, type FleetState, isOfKind, planDispatch } from './fair-share.js';
 export * from './file-ports.js';
 export * from './fleet-ports.js';
+export { type JobLimits, jobLimits } from './job-limits.js';
 export { modelNameOf } from './model-name.js';
 export * from './object-ports.js';
 export * from './ports.js';

@@ -3,7 +3,7 @@ export { type DroppedRow, type EncodeDatasetOptions, type EncodedDataset, encode
 export { classesOf, type EncodeClassifiedOptions, encodeClassified, labelsOf } from './encode-classified.js';
 export { DataError, type DataErrorCode, type LineFault, type LineFaultCode } from './errors.js';
 export { GzipError, openCompressed } from './gunzip.js';
-export { type Line, type LineOptions, LineSplitter, readLines } from './lines.js';
+export { defaultMaxLineBytes, type Line, type LineOptions, LineSplitter, readLines } from './lines.js';
 export { concatenated, heldOutOf, holdOut, weighted, weightedRows } from './mixture.js';
 export { type RowShape, rowShapes } from './rows.js';
 export { countTokens } from './token-counts.js';
