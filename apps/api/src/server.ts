@@ -49,6 +49,7 @@ import { refuseOtherMethods } from './jobs/other-methods.js';
 import { scoresRoutes } from './jobs/scores-routes.js';
 import type { StreamTiming } from './jobs/sse.js';
 import type { BaseModels } from './models/base-models.js';
+import { limitRoutes } from './models/limit-routes.js';
 import { modelRoutes } from './models/model-routes.js';
 import type { TokenCounter } from './models/token-counter.js';
 import { apiKeyRoutes } from './organization/api-key-routes.js';
@@ -155,7 +156,8 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
     },
   });
   const known = new KnownKeys(deps.keys, deps.projects);
-  requireApiKey(app, known.keys, options.pepper, await makeRateLimiter(app, options.requestsPerMinute ?? defaults.requestsPerMinute));
+  const requestsPerMinute = options.requestsPerMinute ?? defaults.requestsPerMinute;
+  requireApiKey(app, known.keys, options.pepper, await makeRateLimiter(app, requestsPerMinute));
   refuseOtherProjects(app, known.projects);
   keepAuditLog(app, deps.audit);
   await app.register(multipart);
@@ -181,10 +183,12 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
   const openStreams = new Map<string, number>();
   const maxFileBytes = options.maxFileBytes ?? defaults.maxFileBytes;
   const maxStreamsPerKey = options.maxStreamsPerKey ?? defaults.maxStreamsPerKey;
+  const { trackers } = deps;
+  const limits = { maxFileBytes, maxBodyBytes: maxJsonBytes, requestsPerMinute, maxStreamsPerKey, trackers };
   for (const paths of [openAiPaths, shortPaths]) {
     fileRoutes(app, { files, objects, models, tokens: deps.tokens, maxFileBytes }, paths);
     uploadRoutes(app, { uploads, files, objects, maxFileBytes }, paths);
-    const admission = { jobs, files, objects, models, present, onJobCreated, tokens: deps.tokens, trackers: deps.trackers };
+    const admission = { jobs, files, objects, models, present, onJobCreated, tokens: deps.tokens, trackers };
     jobRoutes(app, admission, paths);
     admissionRoutes(app, admission, paths);
     checkpointRoutes(app, { jobs }, paths);
@@ -195,10 +199,11 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
       paths,
     );
     metricRoutes(app, { jobs }, paths);
-    adapterRoutes(app, { jobs, objects }, paths);
+    adapterRoutes(app, { jobs, objects, models }, paths);
     scoresRoutes(app, { jobs, objects }, paths);
     verifyRoutes(app, { jobs, objects, models, closing: closing.signal }, paths);
     modelRoutes(app, { models, jobs }, paths);
+    limitRoutes(app, { models, jobs, projects: known.projects, service: limits }, paths);
     fleetRoutes(app, deps.fleet, paths);
     projectRoutes(app, { projects: known.projects }, paths);
     apiKeyRoutes(app, { projects: known.projects, keys: known.keys, pepper: options.pepper }, paths);

@@ -14,8 +14,14 @@ export interface PulledFile {
   readonly bytes: number;
 }
 
+export interface PullOptions {
+  readonly format: string;
+  /** Id; undefined: the adapter of the finished job. */
+  readonly checkpoint?: string | undefined;
+}
+
 /** `folder` must not exist or be empty. Entries that are not plain files directly in the folder are refused: a tar is input from outside. */
-export async function pullAdapter(client: RowsmithClient, jobId: string, format: string, folder: string): Promise<PulledFile[]> {
+export async function pullAdapter(client: RowsmithClient, jobId: string, options: PullOptions, folder: string): Promise<PulledFile[]> {
   const existing = await readdir(folder).catch(() => []);
   if (existing.length > 0) throw new CliError(`${folder} exists and is not empty: choose another --out`);
   await mkdir(dirname(folder), { recursive: true });
@@ -24,7 +30,7 @@ export async function pullAdapter(client: RowsmithClient, jobId: string, format:
     const files: PulledFile[] = [];
     const unpack = extract();
     const done = pipeline(
-      Readable.fromWeb((await client.downloadAdapter(jobId, { format })) as Parameters<typeof Readable.fromWeb>[0]),
+      Readable.fromWeb((await client.downloadAdapter(jobId, options)) as Parameters<typeof Readable.fromWeb>[0]),
       unpack,
     );
     for await (const entry of unpack) {

@@ -15,8 +15,11 @@ export interface JobResultMethods {
   scores(id: string): Promise<ScoresSummary>;
   /** safetensors: of each linear `<name>.rows` F32 [out] and `<name>.columns` F32 [in]. */
   scoresFile(id: string, options?: Abortable): Promise<ReadableStream<Uint8Array>>;
-  /** A tar as a stream of bytes. */
-  downloadAdapter(id: string, options?: Abortable & { readonly format?: string }): Promise<ReadableStream<Uint8Array>>;
+  /** A tar as a stream of bytes. `checkpoint`: the adapter as it was then, of a job in any state. */
+  downloadAdapter(
+    id: string,
+    options?: Abortable & { readonly format?: string; readonly checkpoint?: string | undefined },
+  ): Promise<ReadableStream<Uint8Array>>;
   /** One file of the adapter, e.g. `adapter_model.safetensors`. */
   adapterFile(id: string, file: string, options?: Abortable & { readonly format?: string }): Promise<ReadableStream<Uint8Array>>;
   /** Every link of the job's chain as the server finds it; returns the verdict. */
@@ -52,7 +55,10 @@ export function jobResultMethods({ api, http }: Calls): JobResultMethods {
       return (await response.json()) as ScoresSummary;
     },
     scoresFile: (id, options) => stream(id, 'scores?format=safetensors', options),
-    downloadAdapter: (id, options) => stream(id, `adapter?${formatOf(options)}`, options),
+    downloadAdapter(id, options) {
+      const at = options?.checkpoint === undefined ? '' : `&checkpoint=${encodeURIComponent(options.checkpoint)}`;
+      return stream(id, `adapter?${formatOf(options)}${at}`, options);
+    },
     adapterFile: (id, file, options) => stream(id, `adapter/${encodeURIComponent(file)}?${formatOf(options)}`, options),
     verifyJob: (id, verify) => verifyJob(http, id, verify),
   };

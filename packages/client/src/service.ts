@@ -1,5 +1,6 @@
 /** Models, webhooks and workers. */
 import type {
+  ModelLimits,
   ModelObject,
   SlotsObject,
   WebhookDeliveryObject,
@@ -24,6 +25,8 @@ export interface ServiceMethods {
   /** Base models that jobs can name, and what jobs made. */
   listModels(): Promise<ListOf<ModelObject>>;
   getModel(id: string): Promise<ModelObject>;
+  /** What a job on a base model may ask for, with what the service takes and your project's quotas. */
+  modelLimits(id: string): Promise<ModelLimits>;
   /** Fine-tuned models only: a base model is refused. */
   deleteModel(id: string): Promise<void>;
   /** The answer holds the secret, this one time. */
@@ -51,6 +54,7 @@ export function serviceMethods({ api }: Calls): ServiceMethods {
   return {
     listModels: async () => unwrap(await api.GET('/v1/models')),
     getModel: async (id) => unwrap(await api.GET('/v1/models/{id}', { params: path(id) })),
+    modelLimits: async (id) => unwrap(await api.GET('/v1/models/{id}/limits', { params: path(id) })),
     deleteModel: async (id) => {
       unwrap(await api.DELETE('/v1/models/{id}', { params: path(id) }));
     },

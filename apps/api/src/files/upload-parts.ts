@@ -17,7 +17,7 @@ export interface UploadPartDeps {
 
 /** OpenAI's limits. */
 export const maxPartBytes = 64 * 1024 ** 2;
-const maxParts = 10_000;
+export const maxParts = 10_000;
 
 export const noSuchUpload = (id: string) => notFound(`No such upload: '${id}'.`, 'upload_not_found', 'id');
 const notPending = (upload: Pick<UploadRecord, 'id' | 'status'>) =>

@@ -53,8 +53,11 @@ function lengthsOf(counts: readonly (TokenCounts | null)[], files: readonly File
   return { mean, longest: Math.min(maxSeqLength, longest), basis: whole ? 'counted' : 'sampled' };
 }
 
+/** As much of a job as its size depends on. */
+type Planned = Pick<Admission, 'model' | 'settings' | 'trainingExamples' | 'validationExamples'>;
+
 /** Values that are trained: rows of the targets in the chosen layers, each as wide as its input. */
-function trainableOf({ model, settings }: Admission): number {
+function trainableOf({ model, settings }: Planned): number {
   const config = sizesOf(model.config);
   const { rows, targets, layers } = settings.rowSparse;
   const { rowsOf } = modelFacts(model);
@@ -71,7 +74,7 @@ function trainableOf({ model, settings }: Admission): number {
   return perLayer * (layers[1] - layers[0] + 1) + head;
 }
 
-function factsOf(admission: Admission, lengths: Lengths, lowMemory: boolean): EstimateFacts {
+export function factsOf(admission: Planned, lengths: Pick<Lengths, 'mean' | 'longest'>, lowMemory: boolean): EstimateFacts {
   const { model, settings, validationExamples } = admission;
   const { config } = model;
   const { rowSparse, hyperparameters, totalSteps } = settings;

@@ -16,9 +16,9 @@ export interface ModelDeps {
 
 const Model = named(ModelObject, 'Model');
 /** Longest name: base id, project, suffix, job id. */
-const ModelParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 512 }) }, { additionalProperties: false });
+export const ModelParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 512 }) }, { additionalProperties: false });
 
-const noSuchModel = (id: string) => notFound(`The model '${id}' does not exist.`, 'model_not_found', 'model');
+export const noSuchModel = (id: string) => notFound(`The model '${id}' does not exist.`, 'model_not_found', 'model');
 const ofBase = (model: BaseModel): ModelObject => ({ id: model.id, object: 'model', created: model.created_at, owned_by: 'rowsmith' });
 const ofJob = (job: JobRecord): ModelObject => ({
   id: job.fineTunedModel ?? job.id,

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { localTime, table } from '../table.js';
 import { connect, type GlobalOptions, show, withConnection } from './context.js';
+import { limitsText } from './limits-text.js';
 import { runProgram } from './run-program.js';
 
 export function modelsCommand(): Command {
@@ -26,6 +27,12 @@ export function modelsCommand(): Command {
     .action(async (id: string, options: GlobalOptions) => {
       const model = await (await connect(options)).getModel(id);
       show(options, model, () => `${model.id}  ${model.owned_by}  ${localTime(model.created)}`);
+    });
+  withConnection(models.command('limits <model>'))
+    .description('what a job on a base model may ask for: bounds and values of every field, file sizes, quotas of your project')
+    .action(async (id: string, options: GlobalOptions) => {
+      const limits = await (await connect(options)).modelLimits(id);
+      show(options, limits, () => limitsText(limits));
     });
   withConnection(models.command('delete <model>'))
     .description('delete a fine-tuned model; base models stay')

@@ -57,7 +57,7 @@ async function run(signal: AbortSignal): Promise<void> {
     heading('5. Download the adapter (a LoRA for PEFT, vLLM and llama.cpp)');
     command(curlCommand(`${baseUrl}/jobs/${created.id}/adapter?format=peft`, { output: 'adapter.tar' }));
     const folder = await freshFolder(resolve(quickstart.outFolder));
-    for (const file of await pullAdapter(client, created.id, 'peft', folder)) say(`    ${file.name}  (${file.bytes} bytes)`);
+    for (const file of await pullAdapter(client, created.id, { format: 'peft' }, folder)) say(`    ${file.name}  (${file.bytes} bytes)`);
 
     heading('6. What the training changed');
     say(losses(await client.metrics(created.id)));

@@ -3015,8 +3015,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: {
-                    /** @description peft (default): a LoRA adapter folder for PEFT, vLLM and others; rows: indices and rows as trained */
-                    format?: "peft" | "rows";
+                    /** @description peft (default): a LoRA adapter folder for PEFT, vLLM and others; rows: indices and rows as trained; merged, gguf: a 400 that says how the client makes them of peft */
+                    format?: "peft" | "rows" | "merged" | "gguf";
+                    /** @description id of a checkpoint that is kept: the adapter as it was then, of a job in any state */
+                    checkpoint?: string;
                 };
                 header?: never;
                 path: {
@@ -3026,7 +3028,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The adapter folder; ETag is the SHA-256 of its manifest */
+                /** @description The adapter folder; ETag is the SHA-256 of its manifest, at a checkpoint of its names and contents */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -3875,6 +3877,119 @@ export interface paths {
                 };
             };
         };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{id}/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a job on a base model may ask for
+         * @description Bounds and values of every field for this model, what the service takes, and the quotas of your project: what creating a job checks.
+         */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The limits */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ModelLimits"];
+                    };
+                };
+                /** @description The request is not valid; `param` names the field. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No API key, or a wrong one. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The key lacks the scope that this needs. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such object in your project. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests, see `retry-after`; or `insufficient_quota`: the project has used up what it may. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The server had an error. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -9645,8 +9760,10 @@ export interface paths {
         get: {
             parameters: {
                 query?: {
-                    /** @description peft (default): a LoRA adapter folder for PEFT, vLLM and others; rows: indices and rows as trained */
-                    format?: "peft" | "rows";
+                    /** @description peft (default): a LoRA adapter folder for PEFT, vLLM and others; rows: indices and rows as trained; merged, gguf: a 400 that says how the client makes them of peft */
+                    format?: "peft" | "rows" | "merged" | "gguf";
+                    /** @description id of a checkpoint that is kept: the adapter as it was then, of a job in any state */
+                    checkpoint?: string;
                 };
                 header?: never;
                 path: {
@@ -9656,7 +9773,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The adapter folder; ETag is the SHA-256 of its manifest */
+                /** @description The adapter folder; ETag is the SHA-256 of its manifest, at a checkpoint of its names and contents */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -10505,6 +10622,119 @@ export interface paths {
                 };
             };
         };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models/{id}/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a job on a base model may ask for
+         * @description Bounds and values of every field for this model, what the service takes, and the quotas of your project: what creating a job checks.
+         */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The limits */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ModelLimits"];
+                    };
+                };
+                /** @description The request is not valid; `param` names the field. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No API key, or a wrong one. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The key lacks the scope that this needs. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such object in your project. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests, see `retry-after`; or `insufficient_quota`: the project has used up what it may. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The URL and the headers together are too long. */
+                431: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The server had an error. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something behind the server does not answer, or it is overloaded; see `retry-after`. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -14043,6 +14273,114 @@ export interface components {
             object: "model";
             created: number;
             owned_by: string;
+        };
+        ModelLimits: {
+            /** @constant */
+            object: "model.limits";
+            model: string;
+            /**
+             * @description encoder: trained as a classifier
+             * @enum {string}
+             */
+            kind: "decoder" | "encoder";
+            /** @description tokens */
+            context_length: number;
+            layers: number;
+            /** @description of a layer, by their names in `row_sparse.targets` */
+            matrices: {
+                target: string;
+                /** @description that it has, in each layer */
+                rows: number;
+                columns: number;
+            }[];
+            /** @description largest whole number for `row_sparse.rows`, by `row_sparse.channels`, with all targets; a smaller matrix is trained whole */
+            rows_of_channels: {
+                [key: string]: number;
+            };
+            /** @description fields of the request itself */
+            job: {
+                [key: string]: {
+                    /** @description that may be given; none: leave the field out for this model */
+                    values?: (string | boolean)[];
+                    minimum?: number;
+                    exclusive_minimum?: number;
+                    maximum?: number;
+                    exclusive_maximum?: number;
+                    min_items?: number;
+                    max_items?: number;
+                    /** @description characters */
+                    max_length?: number;
+                    /** @description what "auto" becomes where that does not depend on the files; of `memory` the worker decides */
+                    default?: unknown;
+                };
+            };
+            hyperparameters: {
+                [key: string]: {
+                    /** @description that may be given; none: leave the field out for this model */
+                    values?: (string | boolean)[];
+                    minimum?: number;
+                    exclusive_minimum?: number;
+                    maximum?: number;
+                    exclusive_maximum?: number;
+                    min_items?: number;
+                    max_items?: number;
+                    /** @description characters */
+                    max_length?: number;
+                    /** @description what "auto" becomes where that does not depend on the files; of `memory` the worker decides */
+                    default?: unknown;
+                };
+            };
+            /** @description each field by itself, the others as they are by default (`rows` few enough); `rows.ratio` is the field `ratio` of `rows` */
+            row_sparse: {
+                [key: string]: {
+                    /** @description that may be given; none: leave the field out for this model */
+                    values?: (string | boolean)[];
+                    minimum?: number;
+                    exclusive_minimum?: number;
+                    maximum?: number;
+                    exclusive_maximum?: number;
+                    min_items?: number;
+                    max_items?: number;
+                    /** @description characters */
+                    max_length?: number;
+                    /** @description what "auto" becomes where that does not depend on the files; of `memory` the worker decides */
+                    default?: unknown;
+                };
+            };
+            /** @description what a job with batch_size 1 and all else by default would take, by the formula of estimates, at the default max_seq_length */
+            devices: {
+                device: string;
+                memory_bytes: number;
+                memory: {
+                    /** @enum {string} */
+                    mode: "fast" | "low";
+                    needed_bytes: number;
+                    fits: boolean;
+                }[];
+            }[];
+            files: {
+                /** @description of a file, unpacked */
+                max_bytes: number;
+                max_line_bytes: number;
+                /** @description of a part of an upload */
+                max_part_bytes: number;
+                max_parts: number;
+            };
+            requests: {
+                per_minute: number | null;
+                /** @description live event streams of an API key at a time */
+                streams: number;
+                /** @description of JSON */
+                max_body_bytes: number;
+            };
+            /** @description of your project; null: no limit */
+            quotas: {
+                running_jobs: number | null;
+                queued_jobs: number | null;
+                storage_bytes: number | null;
+                device_seconds_per_month: number | null;
+                requests_per_minute: number | null;
+            };
         };
         WebhookEndpoint: {
             /** @constant */
