@@ -2,6 +2,8 @@
 // two strides, so either may be transposed. Every element of C sums stretches of kDeep units of K, each from zero in ascending order,
 // one after the other: its bits depend neither on the number of threads nor on the other rows of A, and its error grows with the stretch, not with K.
 #pragma once
+#include <omp.h>
+
 #include <algorithm>
 #include <type_traits>
 
@@ -20,7 +22,6 @@ namespace gemm {
 
 constexpr int64_t kLeftBytes = 24 << 20;  // of A packed at a time
 constexpr int kAhead = 16;
-constexpr int kBlockColumns = 1536;       // of B packed at a time: they stay in L3
 
 template <typename Units, typename Unit>
 inline Units loadUnits(const Unit* p) {
@@ -29,12 +30,41 @@ inline Units loadUnits(const Unit* p) {
   return v;
 }
 
+// Neighbouring lines: squares of kLanes lines and units are read across and turned.
+template <typename Block>
+inline void packLeftAcross(const float* from, int64_t step, int count, int length, int depth, typename Block::Unit* out) {
+  using Operand = typename Block::Operand;
+  constexpr int d = Block::kDepth, parts = Block::kParts;
+  const int packed = count / kLanes * kLanes, done = length / d / kLanes * kLanes;
+  for (int i = 0; i < packed; i += kLanes)
+    for (int k = 0; k < done; k += kLanes) {
+      typename Operand::Units square[parts][kLanes];
+      for (int r = 0; r < kLanes; ++r) {
+        typename Operand::Units units[parts];
+        Operand::across(from + static_cast<int64_t>(k + r) * d * step + i, step, units);
+        for (int part = 0; part < parts; ++part) square[part][r] = units[part];
+      }
+      for (int part = 0; part < parts; ++part) {
+        transposeUnits(square[part]);
+        for (int r = 0; r < kLanes; ++r)
+          std::memcpy(out + Block::left(i + r, k, depth) + part * Block::kLeftPart, &square[part][r], sizeof(square[part][r]));
+      }
+    }
+  for (int i = 0; i < count; ++i)
+    for (int k = i < packed ? done : 0; k * d < length; ++k) {
+      typename Block::Unit unit[parts];
+      Operand::unit(from + i + static_cast<int64_t>(k) * d * step, step, k * d + d <= length, unit);
+      for (int part = 0; part < parts; ++part) out[Block::left(i, k, depth) + part * Block::kLeftPart] = unit[part];
+    }
+}
+
 // `count` of Block::kRows lines, `line` apart, each `length` numbers `step` apart -> units at Block::left(line, k, depth); missing ones are zero.
 template <typename Block>
 inline void packLeft(const float* from, int64_t line, int64_t step, int count, int length, int depth, typename Block::Unit* out) {
   using Operand = typename Block::Operand;
   constexpr int d = Block::kDepth, parts = Block::kParts;
   if (count < Block::kRows || depth * d > length) std::fill(out, out + static_cast<int64_t>(Block::kRows) * depth * parts, typename Block::Unit{});
+  if (line == 1 && step != 1) return packLeftAcross<Block>(from, step, count, length, depth, out);
   const int vectors = step == 1 ? length / (d * kLanes) : 0;
   for (int i = 0; i < count; ++i, from += line) {
     for (int v = 0; v < vectors; ++v) {
@@ -125,68 +155,90 @@ struct Stretches {
   int64_t K, step;
 };
 
-// `fresh`: C is written, else added to.
+struct Tasks {
+  int64_t groups, rowBlocks;
+};
+
+// The division of panels into tasks that ends first. Where columns do not divide well, rows are divided too, and columns packed once for each of their blocks.
+inline Tasks divide(int64_t aPanels, int64_t bPanels, int64_t mostGroup, int64_t threads) {
+  constexpr int64_t packing = 3, fetching = 2;  // what packing a panel of B and fetching one of A take, in products of two panels; measured for both kinds of blocks
+  const auto above = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
+  const int64_t fewest = above(bPanels, mostGroup);
+  Tasks best{fewest, 1};
+  int64_t least = INT64_MAX;
+  for (int64_t rowBlocks = 1; rowBlocks <= std::min(aPanels, 2 * threads); ++rowBlocks)
+    for (int64_t groups = fewest; groups <= std::min(bPanels, fewest + 2 * threads); ++groups) {
+      const int64_t rows = above(aPanels, rowBlocks), columns = above(bPanels, groups);
+      const int64_t time = above(groups * rowBlocks, threads) * (rows * (columns + fetching) + columns * packing);
+      if (time < least) least = time, best = {groups, rowBlocks};
+    }
+  return best;
+}
+
+// `fresh`: C is written, else added to. A task is a group of columns: its thread packs them into its own L2 and takes all rows past them, so that only A
+// is shared and threads meet twice.
 template <typename Block>
 inline void block(int64_t M, int64_t N, int64_t K, View A, View B, float* C, int64_t ldc, bool fresh) {
   using Unit = typename Block::Unit;
-  constexpr int kRows = Block::kRows, kColumns = Block::kColumns, mostGroup = Block::kGroup;
+  constexpr int kRows = Block::kRows, kColumns = Block::kColumns, parts = Block::kParts;
   const Stretches<Block> stretches(K);
-  const int64_t aPanels = (M + kRows - 1) / kRows;
+  const int64_t aPanels = (M + kRows - 1) / kRows, bPanels = (N + kColumns - 1) / kColumns;
   // Numbers that are read as they are, along their rows, need no copy.
   const bool inPlace = Block::kInPlace && A.column == 1;
   int64_t units = 0;  // of a line of A, all stretches
   for (int64_t k0 = 0; k0 < K; k0 += stretches.step) units += stretches.depth(k0);
-  Unit* const a = inPlace ? nullptr : keptScratch<Unit, 0>(aPanels * kRows * units * Block::kParts);
-  Unit* const b = keptScratch<Unit, 1>(static_cast<int64_t>(kBlockColumns) * Block::kDeep * Block::kParts);
+  Unit* const a = inPlace ? nullptr : keptScratch<Unit, 0>(aPanels * kRows * units * parts);
 #pragma omp parallel
   {
     [[maybe_unused]] const typename Block::Setup setup;
+    Unit* const b = keptScratch<Unit, 1>(static_cast<int64_t>(Block::kGroup) * kColumns * Block::kDeep * parts);
     // Panel by panel within each stretch of K.
     for (int64_t k0 = 0, done = 0; k0 < K && !inPlace; done += stretches.depth(k0), k0 += stretches.step) {
       const int length = stretches.length(k0), depth = stretches.depth(k0);
 #pragma omp for schedule(static) nowait
       for (int64_t p = 0; p < aPanels; ++p)
         packLeft<Block>(A.data + p * kRows * A.row + k0 * A.column, A.row, A.column, static_cast<int>(std::min<int64_t>(kRows, M - p * kRows)), length, depth,
-                        a + (done * aPanels + p * depth) * kRows * Block::kParts);
+                        a + (done * aPanels + p * depth) * kRows * parts);
     }
-    for (int64_t n0 = 0; n0 < N; n0 += kBlockColumns) {
-      const int64_t width = std::min<int64_t>(kBlockColumns, N - n0), bPanels = (width + kColumns - 1) / kColumns;
+    if (!inPlace) {
+#pragma omp barrier
+    }
+    const auto [groups, rowBlocks] = divide(aPanels, bPanels, Block::kGroup, omp_get_num_threads());
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t t = 0; t < rowBlocks * groups; ++t) {
+      const int64_t rowBlock = t / groups, group = t % groups;
+      const int64_t top = rowBlock * aPanels / rowBlocks, bottom = (rowBlock + 1) * aPanels / rowBlocks;
+      const int64_t left = group * bPanels / groups, right = (group + 1) * bPanels / groups;
       for (int64_t k0 = 0, done = 0; k0 < K; done += stretches.depth(k0), k0 += stretches.step) {
         const int length = stretches.length(k0), depth = stretches.depth(k0);
-        const int64_t bPanel = static_cast<int64_t>(depth) * kColumns * Block::kParts;
-#pragma omp for schedule(static)
-        for (int64_t p = 0; p < bPanels; ++p)
-          packRight<Block>(B.data + k0 * B.row + (n0 + p * kColumns) * B.column, B.column, B.row,
-                           static_cast<int>(std::min<int64_t>(kColumns, width - p * kColumns)), length, depth, b + p * bPanel);
+        const int64_t bPanel = static_cast<int64_t>(depth) * kColumns * parts;
+        for (int64_t j = left; j < right; ++j)
+          packRight<Block>(B.data + k0 * B.row + j * kColumns * B.column, B.column, B.row, static_cast<int>(std::min<int64_t>(kColumns, N - j * kColumns)), length,
+                           depth, b + (j - left) * bPanel);
         const bool begin = fresh && k0 == 0;
-        const Unit* lines = a + done * aPanels * kRows * Block::kParts;
-        int64_t lda = depth, aPanel = static_cast<int64_t>(depth) * kRows * Block::kParts;
+        const Unit* lines = a + done * aPanels * kRows * parts;
+        int64_t lda = depth, aPanel = static_cast<int64_t>(depth) * kRows * parts;
         if constexpr (Block::kInPlace)
           if (inPlace) {
             lines = A.data + k0;
             lda = A.row;
             aPanel = kRows * lda;
           }
-        const int64_t rowBlocks = (aPanels + Block::kPanelBlock - 1) / Block::kPanelBlock;
-        const int64_t groups = (bPanels + mostGroup - 1) / mostGroup, group = (bPanels + groups - 1) / groups;
-#pragma omp for schedule(dynamic, 1)
-        for (int64_t t = 0; t < rowBlocks * groups; ++t) {
-          const int64_t firstRows = t / groups * Block::kPanelBlock, firstColumns = t % groups * group;
-          for (int64_t j = firstColumns; j < std::min(bPanels, firstColumns + group); ++j) {
-            const int columns = static_cast<int>(std::min<int64_t>(kColumns, width - j * kColumns));
-            for (int64_t i = firstRows; i < std::min(aPanels, firstRows + Block::kPanelBlock); ++i) {
-              const int rows = static_cast<int>(std::min<int64_t>(kRows, M - i * kRows));
-              float* c = C + i * kRows * ldc + n0 + j * kColumns;
-              if (columns == kColumns && (rows == kRows || Block::kAnyRows)) {
-                Block::sum(rows, lines + i * aPanel, lda, b + j * bPanel, c, ldc, depth, begin);
-                continue;
-              }
-              alignas(64) float edge[kRows * kColumns];
-              if (!begin)
-                for (int r = 0; r < rows; ++r) std::copy(c + r * ldc, c + r * ldc + columns, edge + r * kColumns);
-              Block::sum(rows, lines + i * aPanel, lda, b + j * bPanel, edge, kColumns, depth, begin);
-              for (int r = 0; r < rows; ++r) std::copy(edge + r * kColumns, edge + r * kColumns + columns, c + r * ldc);
+        for (int64_t i = top; i < bottom; ++i) {
+          const int rows = static_cast<int>(std::min<int64_t>(kRows, M - i * kRows));
+          for (int64_t j = left; j < right; ++j) {
+            const int columns = static_cast<int>(std::min<int64_t>(kColumns, N - j * kColumns));
+            const Unit* panel = b + (j - left) * bPanel;
+            float* c = C + i * kRows * ldc + j * kColumns;
+            if (columns == kColumns && (rows == kRows || Block::kAnyRows)) {
+              Block::sum(rows, lines + i * aPanel, lda, panel, c, ldc, depth, begin);
+              continue;
             }
+            alignas(64) float edge[kRows * kColumns];
+            if (!begin)
+              for (int r = 0; r < rows; ++r) std::copy(c + r * ldc, c + r * ldc + columns, edge + r * kColumns);
+            Block::sum(rows, lines + i * aPanel, lda, panel, edge, kColumns, depth, begin);
+            for (int r = 0; r < rows; ++r) std::copy(edge + r * kColumns, edge + r * kColumns + columns, c + r * ldc);
           }
         }
       }

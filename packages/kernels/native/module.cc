@@ -13,6 +13,7 @@ extern "C" NAPI_MODULE_EXPORT napi_value napi_register_module_v1(napi_env env, n
   rowsmith::registerMapWeights();
   rowsmith::registerQuantise();
   rowsmith::registerMatMul();
+  rowsmith::registerGatherColumns();
   napi_value version;
   napi_create_int32(env, 1, &version);
   napi_set_named_property(env, exports, "version", version);

@@ -172,5 +172,6 @@ void registerAdamW();
 void registerMapWeights();
 void registerQuantise();
 void registerMatMul();
+void registerGatherColumns();
 
 }  // namespace rowsmith

@@ -67,7 +67,7 @@ struct TileBlock {
   static constexpr int kRows = 32, kColumns = 32;  // 2 x 2 tiles of sums; two more hold A, and two B
   static constexpr int kDepth = 2, kParts = PARTS, kAlign = 16;
   static constexpr int kDeep = PARTS == 1 ? 768 : 288;
-  static constexpr int kPanelBlock = 8, kGroup = 16;
+  static constexpr int kGroup = 10;  // panels of B that a task packs: they stay in L2
   static constexpr bool kAnyRows = false, kInPlace = false;
 
   // In the order in which they are read: 16 units of k of all lines, part after part, then the next 16.

@@ -20,8 +20,7 @@ struct VectorBlock {
   static constexpr int kColumns = kVectors * kLanes;
   static constexpr int kDepth = Operand::kDepth, kParts = 1, kAlign = 1, kLeftPart = 0, kRightPart = 0;
   static constexpr int kDeep = 768;      // units of K in a panel
-  static constexpr int kPanelBlock = 8;  // panels of A that a task works on: they stay in L2;
-  static constexpr int kGroup = 4;       // and of B
+  static constexpr int kGroup = 4;   // panels of B that a task packs: they stay in L2
   static constexpr bool kAnyRows = true, kInPlace = std::is_same_v<Operand, F32>;
 
   static int64_t left(int line, int k, int depth) { return static_cast<int64_t>(line) * depth + k; }

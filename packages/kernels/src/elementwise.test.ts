@@ -225,3 +225,10 @@ describe('cross-entropy', () => {
     expect(run).toThrow(/outside the vocabulary/);
   });
 });
+
+test('columns of a matrix, repeated and out of order; an index beyond them is named', () => {
+  const [x, ids] = [values(7 * 33, 8), Int32Array.of(32, 0, 5, 5, 1)];
+  const want = Float32Array.from({ length: 7 * 5 }, (_, i) => at(x, Math.floor(i / 5) * 33 + at(ids, i % 5)));
+  expect(ops.call('RowsmithGatherColumns', {}, [host([7, 33], x), host([5], ids)], 1)).toEqual([want]);
+  expect(() => ops.call('RowsmithGatherColumns', {}, [host([7, 33], x), host([2], Int32Array.of(3, 33))], 1)).toThrow('ids[1] is 33');
+});

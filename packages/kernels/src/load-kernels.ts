@@ -21,6 +21,7 @@ export const kernelOps = [
   'RowsmithQuantizeInt8',
   'RowsmithDequantizeInt8',
   'RowsmithMatMul',
+  'RowsmithGatherColumns',
 ] as const;
 export type KernelOp = (typeof kernelOps)[number];
 

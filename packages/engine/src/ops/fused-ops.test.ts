@@ -65,7 +65,7 @@ describe.each([
     const [rounding, fusedRounding] = [new StockOps(runtime, 'bf16'), new FusedOps(runtime, 'bf16')];
     twins(products, 3e-6, [rounding, fusedRounding]);
     runtime.scope(() => {
-      const [exact, rounded] = [products(stock), products(fusedRounding)].map(({ y, rows }) =>
+      const [exact, rounded] = [products(fused), products(fusedRounding)].map(({ y, rows }) =>
         [y, rows].map((h) => runtime.readF32(h as Handle).slice()),
       );
       expect(rounded?.[0]).not.toEqual(exact?.[0]);

@@ -15,6 +15,8 @@ const gated: Readonly<Record<Activation, readonly Attribute[]>> = {
 
 const fewRows = 48;
 
+const gradientAttributes = [attribute.int('transpose_a', 1), attribute.int('transpose_b', 0), attribute.string('precision', 'f32')];
+
 /**
  * StockOps with the operators of packages/kernels where they exist: one pass over memory instead of five to ten, and attention that never
  * stores probabilities. Needs `loadKernels()` before. Results differ from StockOps by rounding only; each override has it as its twin in tests.
@@ -47,6 +49,16 @@ export class FusedOps extends StockOps {
       if (precision === 'f32' && (a.shape[transposed === 'a' ? 1 : 0] ?? 0) < fewRows) return o.matMul(a, b, transposed);
       return runtime.execute('RowsmithMatMul', [a, b], attributes[transposed ?? 'none']);
     };
+  }
+
+  /** In f32 whatever the precision: its result goes to the optimiser. However few rows: a row has the same bits whichever others are chosen. */
+  override rowGradient(g: Handle, x: Handle): Handle {
+    return this.runtime.execute('RowsmithMatMul', [g, x], gradientAttributes);
+  }
+
+  /** Of another type than f32: TensorFlow's own. */
+  override gatherColumns(x: Handle, ids: Handle): Handle {
+    return x.dtype === 'f32' ? this.runtime.execute('RowsmithGatherColumns', [x, ids]) : super.gatherColumns(x, ids);
   }
 
   override mapPrivately(path: string, offset: number, shape: readonly number[]): Handle | null {
