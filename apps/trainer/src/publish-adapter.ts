@@ -49,8 +49,6 @@ export interface PreparedAdapter {
   readonly description: Omit<AdapterManifest, 'files' | 'checkpoint_sha256'>;
 }
 
-export { basePrecision } from '@rowsmith/adapter';
-
 const placementsOf = ({ index }: PackedModel, linears: readonly LinearInfo[]) =>
   fusedPlacements(
     index.config,

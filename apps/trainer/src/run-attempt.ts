@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { basePrecision } from '@rowsmith/adapter';
 import {
   type CheckpointMetrics,
   type FromTrainer,
@@ -33,7 +34,7 @@ import { evaluationMessage, samplesAt, totalStepsOf, trainingMessage } from './d
 import type { MachineMemory } from './fit-memory.js';
 import type { Objects } from './object-files.js';
 import { openRun } from './open-run.js';
-import { type AdapterInput, basePrecision, prepareAdapter, publishAdapter } from './publish-adapter.js';
+import { type AdapterInput, prepareAdapter, publishAdapter } from './publish-adapter.js';
 import { findCheckpoint } from './resume.js';
 import { stacksOf } from './row-stacks.js';
 import { answer } from './samples.js';

@@ -6,7 +6,7 @@ import type { TarEntry } from './tar.js';
 export const adapterFormats = ['peft', 'rows'] as const;
 export type AdapterFormat = (typeof adapterFormats)[number];
 
-/** Known by name, made by the client: both need the base's weights, which are where the model is run and are much larger than the adapter. */
+/** Known by name, made by the client: a merged model needs the base's weights, which lie where it is run, and GGUF the converter of the llama.cpp that reads it. */
 const madeByClients = {
   merged:
     "A merged model is the size of its base and is not made here: download format=peft and merge it with PEFT, PeftModel.from_pretrained(base, '<folder>').merge_and_unload().save_pretrained('<merged>').",
