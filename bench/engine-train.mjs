@@ -104,6 +104,8 @@ for await (const event of train({ ...input, clock: () => performance.now() })) {
 }
 if (values.record) writeFileSync(values.record, JSON.stringify(batches));
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
+// Before the adapter is made here in one piece, which a trainer never does.
+const peakKib = process.resourceUsage().maxRSS;
 const adapter = exportPeft(delta, { baseModel: 'base', revision: null, baseSha256: '0'.repeat(64), modelLayers: config.n_layers });
 const sizeOf = (rowsOfBatch) => rowsOfBatch.reduce((count, { ids }) => count + ids.length, 0);
 const trainable = [...delta.values()].reduce((total, { delta: d, columnDelta }) => total + d.length + (columnDelta?.length ?? 0), 0);
@@ -121,7 +123,7 @@ console.log(
     labelled_per_second: sum.labelled / seconds.reduce((a, b) => a + b, 0),
     padding: 1,
     split: phases.medians(warmup),
-    peak_rss_mb: process.resourceUsage().maxRSS / 1024,
+    peak_rss_mb: peakKib / 1024,
     anonymous_mb: phases.peak().anonymous,
     file_mb: phases.peak().file,
     estimate_mb: estimate.total / 2 ** 20,

@@ -3,6 +3,7 @@
  * [--faketime /path/libfaketime.so.1]: breaks a whole installation in every way it knows while jobs run, then judges every job.
  * One JSON line a fault; exit code 1 and the first broken rule when one was broken. Needs the built programs (npx tsc -b).
  */
+import { faultKinds, installedFakeTime, runChaos } from '@rowsmith/testkit';
 import { commandLine } from './command-line.mjs';
 
 const { values, wrongUse } = commandLine(import.meta.url, {
@@ -27,6 +28,9 @@ const whole = (name) => {
   return value;
 };
 
+const only = values.only?.split(',');
+for (const kind of only ?? []) if (!faultKinds.includes(kind)) wrongUse(`--only: '${kind}' is none of ${faultKinds.join(', ')}`);
+
 const line = (fields) => process.stdout.write(`${JSON.stringify(fields)}\n`);
 const report = await runChaos({
   ...{ queue: values.queue, storage: values.storage, faults: whole('faults'), seed: whole('seed') },
@@ -39,7 +43,7 @@ const report = await runChaos({
   },
   ...(values.patience ? { patienceMs: 1_000 * whole('patience') } : {}),
   ...(values.seconds ? { seconds: whole('seconds') } : {}),
-  ...(values.only ? { only: values.only.split(',') } : {}),
+  ...(only ? { only } : {}),
   log: line,
 });
 line({ report, queue: values.queue, storage: values.storage, seed: values.seed });

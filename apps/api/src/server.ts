@@ -94,17 +94,22 @@ export interface ServerOptions {
   readonly requestsPerMinute?: number;
   readonly maxStreamsPerKey?: number;
   readonly streams?: StreamTiming;
+  /** Mean delay of the event loop above which requests are turned away; default 2 s, since training runs on the same cores and short delays are normal. */
+  readonly maxEventLoopDelayMs?: number;
   /** Origins that browsers may call from; none by default. */
   readonly corsOrigins?: readonly string[];
   /** Proxies whose `x-forwarded-for` is believed. */
   readonly trustedProxies?: readonly string[];
 }
 
-export const defaults = { maxFileBytes: 2 * 1024 ** 3, requestsPerMinute: 60_000, maxStreamsPerKey: 100 } as const;
+export const defaults = {
+  maxFileBytes: 2 * 1024 ** 3,
+  requestsPerMinute: 60_000,
+  maxStreamsPerKey: 100,
+  maxEventLoopDelayMs: 2_000,
+} as const;
 // Sixteen sample prompts of the longest kind, in any script, fit.
 const maxJsonBytes = 512 * 1024;
-/** Event loop delay above which requests are turned away; training runs beside us on the same cores, so short delays are normal. */
-const maxEventLoopDelayMs = 2_000;
 
 /** Importing this module loads no TensorFlow. Call `listen` or `inject` on the result; `close` lets requests in flight finish and ends live streams. */
 export async function buildServer(deps: ServerDeps, options: ServerOptions): Promise<Api> {
@@ -149,7 +154,7 @@ export async function buildServer(deps: ServerDeps, options: ServerOptions): Pro
   await app.register(helmet, { strictTransportSecurity: false, contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } } });
   await allowOrigins(app, options.corsOrigins ?? []);
   await app.register(underPressure, {
-    maxEventLoopDelay: maxEventLoopDelayMs,
+    maxEventLoopDelay: options.maxEventLoopDelayMs ?? defaults.maxEventLoopDelayMs,
     pressureHandler: (request, _reply, _type, delayMs) => {
       // Infinite: one pause so long that nothing was measured, which the start of a process is. Not a load that lasts.
       if (!request.routeOptions.config.public && Number.isFinite(delayMs)) throw unavailable('The server is overloaded.');

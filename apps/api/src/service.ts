@@ -36,6 +36,7 @@ import { startWebhookLoop } from './webhooks/webhook-loop.js';
 export interface ServiceOptions {
   readonly streams?: StreamTiming;
   readonly control?: ControlOptions;
+  readonly maxEventLoopDelayMs?: number;
   /** How long the database and the queue may be late, in any order of starting. */
   readonly patienceMs?: number;
 }
@@ -167,6 +168,7 @@ export async function openService(env: ApiEnv, log: Logger, options: ServiceOpti
         corsOrigins: env.corsOrigins,
         trustedProxies: env.trustedProxies,
         ...(options.streams ? { streams: options.streams } : {}),
+        ...(options.maxEventLoopDelayMs ? { maxEventLoopDelayMs: options.maxEventLoopDelayMs } : {}),
       },
     );
     undo.push(() => app.close());

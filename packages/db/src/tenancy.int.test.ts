@@ -1,5 +1,6 @@
 /** Keys, projects, quotas and the audit log against a real Postgres. */
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type FileId, type JobSpec, newId, type ProjectId, type Scope } from '@rowsmith/contracts';
 import type { NewJob } from '@rowsmith/core';
 import { startPostgres, type TestPostgres } from '@rowsmith/testkit';
@@ -178,9 +179,13 @@ test('audit entries are listed newest first, filtered, page by page, and only of
   const audit = createAuditStore(database);
   const entry = { keyId: key.id, status: 200, ip: '127.0.0.1', requestId: 'r' };
   const id = () => newId('auditLog', randomBytes);
-  for (const resourceId of ['a', 'b', 'c'])
-    await audit.record({ ...entry, id: id(), projectId: mine.id, action: 'file.created', resourceId });
-  await audit.record({ ...entry, id: id(), projectId: mine.id, action: 'job.created', resourceId: 'd' });
+  // Times are whole milliseconds: what happens in the same one has no order.
+  const record = async (added: Parameters<typeof audit.record>[0]) => {
+    await audit.record(added);
+    await sleep(2);
+  };
+  for (const resourceId of ['a', 'b', 'c']) await record({ ...entry, id: id(), projectId: mine.id, action: 'file.created', resourceId });
+  await record({ ...entry, id: id(), projectId: mine.id, action: 'job.created', resourceId: 'd' });
   await audit.record({ ...entry, id: id(), projectId: theirs.id, action: 'job.created', resourceId: 'e' });
   const list = async (filter: object, page: { limit: number; after?: string } = { limit: 10 }) => {
     const found = await audit.list({ projectIds: [mine.id], ...filter }, page);

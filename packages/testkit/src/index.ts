@@ -1,6 +1,7 @@
 export { installedFakeTime } from './chaos/fake-time.js';
 export { type GoalsOptions, measureGoals } from './chaos/measure-goals.js';
 export { makePoor, type PoorStore } from './chaos/poor-store.js';
+export { faultKinds } from './chaos/plan.js';
 export { type ChaosOptions, type ChaosReport, runChaos } from './chaos/run-chaos.js';
 export { type FaultProxy, type SlowLine, startFaultProxy } from './fault-proxy.js';
 export { freePort, runSql, startPostgres, type TestPostgres } from './postgres.js';

@@ -1,6 +1,7 @@
 /** Whatever fails, the body has OpenAI's four keys and the reply has a request id. */
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openTestApi, type TestApi } from '../testing/test-api.js';
 
@@ -78,6 +79,31 @@ test('a 5xx tells nothing of what happened inside', async () => {
   const ready = await broken.app.inject({ method: 'GET', url: '/readyz' });
   expect([ready.statusCode, ready.json().checks.database]).toEqual([503, 'not available']);
   await broken.close();
+});
+
+test('an overloaded server turns requests away until it has caught up, its health excepted', async () => {
+  const busy = await openTestApi({ maxEventLoopDelayMs: 150, postgres: api.postgres });
+  const overload = async () => {
+    for (let turn = 0; turn < 8; turn++) {
+      for (const end = performance.now() + 200; performance.now() < end; );
+      await new Promise(setImmediate);
+    }
+  };
+  // The mean of a second is what counts: a while of nothing else makes it the delay.
+  const replyAfter = async (work: () => Promise<unknown>, status: number) => {
+    for (let attempt = 0; attempt < 20; attempt++) {
+      await work();
+      const reply = await busy.inject('GET', '/models');
+      if (reply.statusCode === status) return reply;
+    }
+    throw new Error(`no answer was ${status}`);
+  };
+  const reply = await replyAfter(overload, 503);
+  expect(reply.json().error).toMatchObject({ type: 'server_error', code: 'service_unavailable', message: 'The server is overloaded.' });
+  expect(reply.headers['retry-after']).toBe('2');
+  expect((await busy.app.inject({ method: 'GET', url: '/healthz' })).statusCode).toBe(200);
+  await replyAfter(() => sleep(500), 200);
+  await busy.close();
 });
 
 test('too many requests: 429 that says when to come back', async () => {

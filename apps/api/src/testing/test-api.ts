@@ -22,6 +22,7 @@ export interface TestApiOptions {
   readonly listen?: boolean;
   readonly maxFileBytes?: number;
   readonly requestsPerMinute?: number;
+  readonly maxEventLoopDelayMs?: number;
   /** One server for several APIs; else each has its own. */
   readonly postgres?: TestPostgres;
   readonly control?: ControlOptions;
@@ -61,6 +62,7 @@ export async function openTestApi(options: TestApiOptions = {}) {
   await writeTestModel(env.modelsDir);
   const service = await openService(env, createLogger('api', 'silent'), {
     streams: { retryMs: 5 },
+    ...(options.maxEventLoopDelayMs ? { maxEventLoopDelayMs: options.maxEventLoopDelayMs } : {}),
     ...(options.control ? { control: options.control } : {}),
   });
   const { app } = service;

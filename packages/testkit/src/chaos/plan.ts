@@ -101,6 +101,11 @@ export function lanesOf(
   ].filter(({ deck }) => deck.length > 0);
 }
 
+/** All that there are, wherever they can be made. */
+export const faultKinds: readonly FaultKind[] = [
+  ...new Set(lanesOf({ queue: 'redis', storage: 's3', smallDisk: true, fakeTime: '' }, 1).flatMap(({ deck }) => deck)),
+];
+
 /** The `index`-th fault of a lane: its deck is shuffled anew for every round, so that every kind comes up. */
 export function planFault(seed: number, { name, class: faultClass, deck }: Lane, index: number): Fault {
   const round = Math.floor(index / deck.length);

@@ -63,6 +63,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   if (!surroundings.smallDisk) log({ note: 'a small disk cannot be mounted here (that takes root): no disk is filled' });
   if (surroundings.fakeTime === null) log({ note: 'no libfaketime: no clock jumps' });
 
+  const planned = lanesOf(surroundings, workers, options.only);
+  if (planned.length === 0) throw new Error(`none of ${options.only?.join(', ')} can be made here`);
+
   const violations: Violation[] = [];
   let lanes: FaultLanes | null = null;
   const onViolation = (violation: Violation): void => {
@@ -87,7 +90,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     log({ undisturbed: await jobs.undisturbed(), seconds: rounded(performance.now() - began) });
     const faultsBegan = performance.now();
     const running = new FaultLanes(installation, {
-      ...{ seed, faults: options.faults, lanes: lanesOf(surroundings, workers, options.only), patienceMs, onViolation, log },
+      ...{ seed, faults: options.faults, lanes: planned, patienceMs, onViolation, log },
       onKill: (job) => jobs.noteKill(job),
     });
     lanes = running;
