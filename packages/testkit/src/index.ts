@@ -1,4 +1,5 @@
 export { installedFakeTime } from './chaos/fake-time.js';
+export { type Installation, openInstallation } from './chaos/installation.js';
 export { type GoalsOptions, measureGoals } from './chaos/measure-goals.js';
 export { makePoor, type PoorStore } from './chaos/poor-store.js';
 export { faultKinds } from './chaos/plan.js';

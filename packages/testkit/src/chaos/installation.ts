@@ -1,4 +1,4 @@
-/** A whole installation from the built programs: surroundings behind proxies, one API, workers with their trainers, a tiny model. */
+/** A whole installation from the built programs: surroundings behind proxies, one API or more, workers with their trainers, a tiny model. */
 import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -28,6 +28,8 @@ export interface Installation {
   readonly key: string;
   readonly dataDir: string;
   readonly api: KeptProcess;
+  /** Beside it on the same database, queue and store; not on a way that can be broken. */
+  readonly moreApis: readonly { readonly url: string; readonly process: KeptProcess }[];
   readonly workers: readonly KeptWorker[];
   readonly surroundings: OpenSurroundings;
   /** Every way between two processes that can be broken. */
@@ -49,7 +51,7 @@ const program = (room: string) => fileURLToPath(new URL(`../../../../apps/${room
 
 export async function openInstallation(
   folder: string,
-  options: ChaosSurroundings & { readonly workers: number; readonly onDeath: (violation: Violation) => void },
+  options: ChaosSurroundings & { readonly workers: number; readonly apis?: number; readonly onDeath: (violation: Violation) => void },
 ): Promise<Installation> {
   for (const room of ['api', 'worker', 'trainer'])
     if (!existsSync(program(room))) throw new Error(`${program(room)} is not built: run npx tsc -b`);
@@ -105,7 +107,15 @@ export async function openInstallation(
     }
     const key = `chaos-${randomBytes(16).toString('hex')}`;
     const secrets = { ROWSMITH_API_KEY: key, ROWSMITH_PEPPER: randomBytes(32).toString('hex') };
-    const api = kept('api', 'api', { ...secrets, ROWSMITH_PORT: String(port), ROWSMITH_STALE_SECONDS: String(staleSeconds) });
+    const apiOn = (name: string, at: number) =>
+      kept(name, 'api', { ...secrets, ROWSMITH_PORT: String(at), ROWSMITH_STALE_SECONDS: String(staleSeconds) });
+    const api = apiOn('api', port);
+    const moreApis: { readonly url: string; readonly process: KeptProcess }[] = [];
+    for (let i = 1; i < (options.apis ?? 1); i++) {
+      const own = await freePort();
+      moreApis.push({ url: `http://127.0.0.1:${own}`, process: apiOn(`api-${i}`, own) });
+    }
+    const apis = [api, ...moreApis.map(({ process: more }) => more)];
     const workers: KeptWorker[] = [];
     for (let i = 0; i < options.workers; i++) {
       const id = newId('worker', randomBytes);
@@ -121,14 +131,14 @@ export async function openInstallation(
       const env = { ROWSMITH_WORKER_ID: id, ROWSMITH_THREADS: '1', ROWSMITH_HEARTBEAT_SECONDS: '0.5', ...clock };
       workers.push({ id, clockFile, process: kept(`worker-${i}`, 'worker', env) });
     }
-    for (const service of [api, ...workers.map((worker) => worker.process)]) service.start();
+    for (const service of [...apis, ...workers.map((worker) => worker.process)]) service.start();
     const ledger = new Ledger(surroundings.databaseUrl);
     const trainerOf = async (worker: KeptWorker) => {
       const text = await readFile(`/proc/${worker.process.pid}/task/${worker.process.pid}/children`, 'utf8').catch(() => '');
       return Number(text.trim().split(' ')[0]) || null;
     };
     return {
-      ...{ url: `http://127.0.0.1:${wayToApi.port}`, key, dataDir, api, workers, surroundings, ways, ledger, objects, trainerOf },
+      ...{ url: `http://127.0.0.1:${wayToApi.port}`, key, dataDir, api, moreApis, workers, surroundings, ways, ledger, objects, trainerOf },
       async adapterFiles(manifestKey) {
         const bytes = await objects.getBytes(manifestKey);
         if (!bytes) return {};
@@ -149,8 +159,10 @@ export async function openInstallation(
         }
         const left = await processesIn(dataDir);
         if (left.length > 0) found.push({ rule: 'no orphan trainer', found: left.join(', ') });
-        const code = await api.stop(20_000);
-        if (code !== 0) found.push({ rule: 'SIGTERM ends the API with exit code 0', found: String(code) });
+        for (const one of apis) {
+          const code = await one.stop(20_000);
+          if (code !== 0) found.push({ rule: 'SIGTERM ends the API with exit code 0', found: `${one.options.name}: ${code}` });
+        }
         const scratch = await readdir(join(dataDir, 'scratch')).catch(() => []);
         if (scratch.length > 0) found.push({ rule: 'scratch space is empty in the end', found: scratch.join(' ') });
         // A connection of a process that has just ended is seen for a moment longer.
