@@ -1,13 +1,12 @@
 // C[M,N] = A[M,K] B[K,N] by packed panels (Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication"). Each operand is read through
-// two strides, so either may be transposed. Every element of C sums stretches of kDeep units of K, each from zero in ascending order,
+// two strides, so either may be transposed. Every element of C sums equal stretches of at most kDeep units of K, each from zero in ascending order,
 // one after the other: its bits depend neither on the number of threads nor on the other rows of A, and its error grows with the stretch, not with K.
 #pragma once
 #include <omp.h>
 
 #include <algorithm>
-#include <type_traits>
 
-#include "operand.h"
+#include "pack.h"
 #include "scratch.h"
 
 namespace rowsmith {
@@ -21,109 +20,6 @@ struct View {
 namespace gemm {
 
 constexpr int64_t kLeftBytes = 24 << 20;  // of A packed at a time
-constexpr int kAhead = 16;
-
-template <typename Units, typename Unit>
-inline Units loadUnits(const Unit* p) {
-  Units v;
-  std::memcpy(&v, p, sizeof(v));
-  return v;
-}
-
-// Neighbouring lines: squares of kLanes lines and units are read across and turned.
-template <typename Block>
-inline void packLeftAcross(const float* from, int64_t step, int count, int length, int depth, typename Block::Unit* out) {
-  using Operand = typename Block::Operand;
-  constexpr int d = Block::kDepth, parts = Block::kParts;
-  const int packed = count / kLanes * kLanes, done = length / d / kLanes * kLanes;
-  for (int i = 0; i < packed; i += kLanes)
-    for (int k = 0; k < done; k += kLanes) {
-      typename Operand::Units square[parts][kLanes];
-      for (int r = 0; r < kLanes; ++r) {
-        typename Operand::Units units[parts];
-        Operand::across(from + static_cast<int64_t>(k + r) * d * step + i, step, units);
-        for (int part = 0; part < parts; ++part) square[part][r] = units[part];
-      }
-      for (int part = 0; part < parts; ++part) {
-        transposeUnits(square[part]);
-        for (int r = 0; r < kLanes; ++r)
-          std::memcpy(out + Block::left(i + r, k, depth) + part * Block::kLeftPart, &square[part][r], sizeof(square[part][r]));
-      }
-    }
-  for (int i = 0; i < count; ++i)
-    for (int k = i < packed ? done : 0; k * d < length; ++k) {
-      typename Block::Unit unit[parts];
-      Operand::unit(from + i + static_cast<int64_t>(k) * d * step, step, k * d + d <= length, unit);
-      for (int part = 0; part < parts; ++part) out[Block::left(i, k, depth) + part * Block::kLeftPart] = unit[part];
-    }
-}
-
-// `count` of Block::kRows lines, `line` apart, each `length` numbers `step` apart -> units at Block::left(line, k, depth); missing ones are zero.
-template <typename Block>
-inline void packLeft(const float* from, int64_t line, int64_t step, int count, int length, int depth, typename Block::Unit* out) {
-  using Operand = typename Block::Operand;
-  constexpr int d = Block::kDepth, parts = Block::kParts;
-  if (count < Block::kRows || depth * d > length) std::fill(out, out + static_cast<int64_t>(Block::kRows) * depth * parts, typename Block::Unit{});
-  if (line == 1 && step != 1) return packLeftAcross<Block>(from, step, count, length, depth, out);
-  const int vectors = step == 1 ? length / (d * kLanes) : 0;
-  for (int i = 0; i < count; ++i, from += line) {
-    for (int v = 0; v < vectors; ++v) {
-      typename Operand::Units units[parts];
-      Operand::along(from + v * kLanes * d, units);
-      for (int part = 0; part < parts; ++part) std::memcpy(out + Block::left(i, v * kLanes, depth) + part * Block::kLeftPart, &units[part], sizeof(units[part]));
-    }
-    for (int k = vectors * kLanes; k * d < length; ++k) {
-      typename Block::Unit unit[parts];
-      Operand::unit(from + static_cast<int64_t>(k) * d * step, step, k * d + d <= length, unit);
-      for (int part = 0; part < parts; ++part) out[Block::left(i, k, depth) + part * Block::kLeftPart] = unit[part];
-    }
-  }
-}
-
-// `count` of Block::kColumns lines -> units at Block::right(k) + line; missing ones are zero.
-template <typename Block>
-inline void packRight(const float* from, int64_t line, int64_t step, int count, int length, int depth, typename Block::Unit* out) {
-  using Operand = typename Block::Operand;
-  constexpr int d = Block::kDepth, parts = Block::kParts;
-  const int whole = length / d;
-  if (count < Block::kColumns || depth > whole) std::fill(out, out + static_cast<int64_t>(depth) * Block::kColumns * parts, typename Block::Unit{});
-  int packed = 0;  // lines of which only units from `done` on are missing
-  int done = 0;
-  if (line == 1) {
-    packed = count / kLanes * kLanes;
-    done = whole;
-    for (int k = 0; k < whole; ++k)
-      for (int i = 0; i < packed; i += kLanes) {
-        typename Operand::Units units[parts];
-        for (int ahead = 0; ahead < d; ++ahead) __builtin_prefetch(from + (static_cast<int64_t>(k + kAhead) * d + ahead) * step + i);
-        Operand::across(from + static_cast<int64_t>(k) * d * step + i, step, units);
-        for (int part = 0; part < parts; ++part) std::memcpy(out + Block::right(k) + part * Block::kRightPart + i, &units[part], sizeof(units[part]));
-      }
-  } else if (step == 1) {
-    packed = count / kLanes * kLanes;
-    done = whole / kLanes * kLanes;
-    for (int i = 0; i < packed; i += kLanes)
-      for (int k = 0; k < done; k += kLanes) {
-        typename Operand::Units square[parts][kLanes];
-        for (int r = 0; r < kLanes; ++r) {
-          typename Operand::Units units[parts];
-          for (int ahead = 0; ahead < d; ++ahead) __builtin_prefetch(from + (i + r) * line + (k + kLanes) * d + ahead * kLanes);
-          Operand::along(from + (i + r) * line + k * d, units);
-          for (int part = 0; part < parts; ++part) square[part][r] = units[part];
-        }
-        for (int part = 0; part < parts; ++part) {
-          transposeUnits(square[part]);
-          for (int r = 0; r < kLanes; ++r) std::memcpy(out + Block::right(k + r) + part * Block::kRightPart + i, &square[part][r], sizeof(square[part][r]));
-        }
-      }
-  }
-  for (int i = 0; i < count; ++i)
-    for (int k = i < packed ? done : 0; k * d < length; ++k) {
-      typename Block::Unit unit[parts];
-      Operand::unit(from + i * line + static_cast<int64_t>(k) * d * step, step, k * d + d <= length, unit);
-      for (int part = 0; part < parts; ++part) out[Block::right(k) + part * Block::kRightPart + i] = unit[part];
-    }
-}
 
 // Memory for packed panels that a thread keeps between products: asking the system each time would cost page faults.
 template <typename Unit, int WHICH>

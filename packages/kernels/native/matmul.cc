@@ -1,4 +1,5 @@
 // Products of matrices, in f32 or of operands rounded to bfloat16.
+#include "gemm.h"
 #include "op.h"
 #include "tile_block.h"
 #include "vector_block.h"

@@ -2,10 +2,16 @@
 #pragma once
 #include <type_traits>
 
-#include "gemm.h"
 #include "operand.h"
 
 namespace rowsmith {
+
+template <typename Units, typename Unit>
+inline Units loadUnits(const Unit* p) {
+  Units v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
 
 template <typename OPERAND>
 struct VectorBlock {
@@ -47,7 +53,7 @@ struct VectorBlock {
 #pragma GCC unroll 4
     for (int k = 0; k < depth; ++k) {
       typename Operand::Units columns[kVectors];
-      for (int j = 0; j < kVectors; ++j) columns[j] = gemm::loadUnits<typename Operand::Units>(b + k * kColumns + j * kLanes);
+      for (int j = 0; j < kVectors; ++j) columns[j] = loadUnits<typename Operand::Units>(b + k * kColumns + j * kLanes);
       for (int i = 0; i < ROWS; ++i)
         for (int j = 0; j < kVectors; ++j) sum[i][j] = Operand::step(sum[i][j], a[i * lda + k], columns[j]);
     }
